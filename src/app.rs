@@ -197,6 +197,7 @@ impl App {
             hub,
             history: store.reader(),
             readiness: readiness.clone(),
+            agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
             clock: wall,
             started: Instant::now(),

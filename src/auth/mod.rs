@@ -210,6 +210,23 @@ impl Tokens {
         }
     }
 
+    /// Verifies a token for reading that is presented on purpose: unlike [`reader`](Self::reader), it refuses a token that is
+    /// none of this server also where reading needs none.
+    ///
+    /// # Errors
+    /// [`AuthError`] when the token may not read.
+    pub fn known_reader(&self, token: Option<&str>) -> Result<(), AuthError> {
+        let principal = self.reader(token)?;
+        let is_shared = |token: &str| {
+            let secrets = [&self.read, &self.ingest, &self.admin];
+            secrets.into_iter().flatten().any(|secret| secret.matches(token))
+        };
+        match token {
+            Some(token) if principal.is_none() && !is_shared(token) => Err(AuthError::Wrong),
+            _ => Ok(()),
+        }
+    }
+
     /// Verifies the token of an endpoint that never requires one: a token that is presented has to be valid all the same.
     ///
     /// # Errors
