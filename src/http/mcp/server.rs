@@ -29,8 +29,8 @@ use crate::http::error::ApiError;
 use crate::ingest::PushError;
 use crate::telemetry::Metrics;
 
-/// Time limit of a call.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time limit of a call; a route that waits for something takes up to a minute.
+const CALL_TIMEOUT: Duration = Duration::from_secs(90);
 /// Largest answer of a route, in bytes; the largest page of signals is far below.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
