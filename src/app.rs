@@ -9,6 +9,7 @@ mod delayed;
 mod desk;
 mod gauges;
 mod login_keys;
+mod lookup;
 mod sources;
 
 pub use dashboards::{message_type, published_types};
@@ -126,7 +127,8 @@ impl App {
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
-            .with_level_limits(settings.signals.level_limits());
+            .with_level_limits(settings.signals.level_limits())
+            .with_lookup(lookup::lookup(store.reader(), hub.clone()));
         let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
@@ -200,6 +202,7 @@ impl App {
             hub,
             history: store.reader(),
             readiness: readiness.clone(),
+            agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
             clock: wall,
             started: Instant::now(),

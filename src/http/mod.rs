@@ -17,6 +17,7 @@ pub mod host;
 mod ingest;
 mod killzones;
 mod market;
+mod mcp;
 mod observe;
 mod ops;
 mod overview;
@@ -37,6 +38,7 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::cluster::ClusterHandle;
+use crate::config::AllowedOrigins;
 use crate::domain::{Instruments, WallClock};
 use crate::hub::Hub;
 use crate::ingest::Push;
@@ -91,6 +93,8 @@ pub struct AppState {
     pub stats: Arc<StatsCache>,
     /// What `/ready` reports.
     pub readiness: Arc<Readiness>,
+    /// The pages that may use the interface for agents; `None` if it is off.
+    pub agents: Option<AllowedOrigins>,
     /// The cluster that this process is a node of.
     pub cluster: Option<ClusterHandle>,
     /// The wall clock.

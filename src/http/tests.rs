@@ -91,6 +91,7 @@ impl Server {
             hub,
             history: store.reader(),
             readiness: Arc::default(),
+            agents: None,
             cluster: None,
             clock: Arc::new(now),
             started: Instant::now(),
