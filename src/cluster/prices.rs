@@ -95,7 +95,7 @@ impl Sink for PriceFanOut {
     fn deliver(&self, batch: &[Arc<Envelope>]) {
         let prices = batch.iter().filter_map(|envelope| match envelope.event() {
             Event::Price(update) => Some(update.clone()),
-            Event::Signal(_) | Event::RelayedMessage(_) => None,
+            _ => None,
         });
         let prices: Vec<_> = prices.map(|update: Arc<PriceUpdate>| (update.symbol.clone(), update)).collect();
         if prices.is_empty() {

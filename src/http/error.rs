@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
-use crate::domain::{ErrorCode, PROTOCOL};
+use crate::domain::{ErrorCode, Fault, PROTOCOL};
 use crate::ingest::{ErrorBody, MalformedBody, PushError};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
@@ -105,6 +105,11 @@ impl ApiError {
     /// Returns the status of the response.
     pub(super) fn status(&self) -> StatusCode {
         self.code().http_status()
+    }
+
+    /// Returns the error of invalid parameters.
+    pub(crate) fn of_faults(faults: Vec<Fault>) -> Self {
+        PushError::of_faults(faults).map_or(Self::Internal, Self::Push)
     }
 
     /// Returns the body of the response.

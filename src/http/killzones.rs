@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::params::ReadAccess;
-use crate::domain::{Killzone, Session, iso, new_york, weeks_apart};
+use crate::domain::{Killzone, Session, iso, weeks_apart};
+use crate::transport::messages::{KillzoneObject, NextKillzoneObject};
 
 /// The killzone clock. Windows are in the wall-clock time of New York.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,22 +28,13 @@ pub(super) struct ClockObject {
     changes_at: String,
     seconds_to_change: i64,
     /// The window that begins next.
-    next: NextObject,
+    next: NextKillzoneObject,
     killzones: Vec<WindowObject>,
     /// Whether the clocks of New York and London are now not the usual five hours apart.
     clocks_differ: bool,
     /// The times, up to two years ahead, in which they are not.
     weeks_apart: Vec<SpanObject>,
     markets: Vec<MarketObject>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = NextKillzone)]
-struct NextObject {
-    killzone: Killzone,
-    #[schema(format = DateTime)]
-    begins_at: String,
-    seconds: i64,
 }
 
 /// A window: half-open, by New York's wall clock.
@@ -107,9 +99,7 @@ pub(super) async fn killzones(_: ReadAccess, State(state): State<AppState>) -> J
 }
 
 fn clock(now: DateTime<Utc>, markets: Vec<MarketObject>) -> ClockObject {
-    let seconds = |at: DateTime<Utc>| (at - now).num_seconds();
-    let changes_at = Killzone::next_change(now);
-    let (next, begins_at) = Killzone::next_begin(now);
+    let KillzoneObject { timestamp, new_york, killzone, changes_at, seconds_to_change, next } = KillzoneObject::at(now);
     let weeks = weeks_apart(now);
     let time = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
     let window = |killzone: Killzone| {
@@ -117,12 +107,12 @@ fn clock(now: DateTime<Utc>, markets: Vec<MarketObject>) -> ClockObject {
         WindowObject { killzone, begins: time(begins), ends: time(ends) }
     };
     ClockObject {
-        timestamp: iso(now),
-        new_york: new_york(now),
-        killzone: Killzone::active_at(now),
-        changes_at: iso(changes_at),
-        seconds_to_change: seconds(changes_at),
-        next: NextObject { killzone: next, begins_at: iso(begins_at), seconds: seconds(begins_at) },
+        timestamp,
+        new_york,
+        killzone,
+        changes_at,
+        seconds_to_change,
+        next,
         killzones: Killzone::ALL.map(window).into(),
         clocks_differ: weeks.first().is_some_and(|(from, _)| *from <= now),
         weeks_apart: weeks.into_iter().map(|(from, to)| SpanObject { from: iso(from), to: iso(to) }).collect(),

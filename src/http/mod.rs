@@ -28,6 +28,7 @@ mod requests;
 mod router;
 mod sources;
 mod stats;
+mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod webhooks;
@@ -47,6 +48,7 @@ use crate::listener::ConnectionRegistry;
 use crate::pipeline::Feeds;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
+use crate::transport::Gateway;
 use crate::transport::events::PublishedTypes;
 
 pub(crate) use body::encoded;
@@ -83,6 +85,8 @@ pub struct AppState {
     pub connections: Arc<ConnectionRegistry>,
     /// The last prices, and the position of the log.
     pub hub: Arc<Hub>,
+    /// What streams and long polls are served with.
+    pub gateway: Arc<Gateway>,
     /// The types of messages that may be published.
     pub published: Arc<PublishedTypes>,
     /// Reads past signals and bars.

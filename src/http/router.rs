@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::mcp::AgentInterface;
 use super::{
     AppState, admin, cluster, console, document, history, ingest, killzones, market, mcp, observe, ops, overview,
-    sources, stats, webhooks,
+    sources, stats, stream, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -47,7 +47,7 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
     // Other methods than POST get the answer of a route that does not exist, as a wrong token does.
     let tradingview = routes!(webhooks::tradingview).map(|_| any(webhooks::tradingview));
     let market = OpenApiRouter::new()
-        .routes(limited(routes!(history::signals)))
+        .routes(routes!(history::signals))
         .routes(routes!(ingest::signal))
         .routes(limited(routes!(history::signal)))
         .routes(routes!(ingest::update))
@@ -61,6 +61,7 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(limited(routes!(sources::sources)))
         .routes(routes!(market::instruments))
         .routes(routes!(killzones::killzones))
+        .routes(routes!(stream::stream))
         // Off, every method is answered 404.
         .routes(routes!(mcp::mcp).map(|_| any(mcp::mcp)));
     let operations = OpenApiRouter::new()

@@ -192,6 +192,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/stats",
             "/api/instruments",
             "/api/killzones",
+            "/api/stream",
             "/metrics",
             "/api/prices/live",
             "/signals/history",
@@ -414,8 +415,16 @@ pub(crate) async fn ask(addr: SocketAddr, route: &Route, token: Option<&str>) ->
     if !route.body.is_null() {
         request = request.json(&route.body);
     }
-    let response = soon(route.asked, request.send()).await.unwrap();
+    let mut response = soon(route.asked, request.send()).await.unwrap();
     let status = response.status().as_u16();
+    if status == 200 && route.asked == "/api/stream" {
+        // What comes before it is the snapshot.
+        let (mut said, end) = (String::new(), "event: subscribed");
+        while !said.contains(end) {
+            said += &String::from_utf8_lossy(&soon(end, response.chunk()).await.unwrap().unwrap());
+        }
+        return (status, said);
+    }
     let goes_on = status == 200 && route.asked == "/api/realtime/events";
     (status, if goes_on { String::new() } else { response.text().await.unwrap() })
 }
