@@ -9,6 +9,7 @@ mod compress;
 mod console;
 pub mod cors;
 mod describe;
+mod detections;
 mod document;
 mod error;
 mod etag;
@@ -19,6 +20,7 @@ mod killzones;
 mod market;
 mod observe;
 mod ops;
+mod outcomes;
 mod overview;
 mod params;
 pub mod protocol;
@@ -87,6 +89,8 @@ pub struct AppState {
     pub history: Reader,
     /// Limits how many expensive reads run at the same time.
     pub reads: ReadLimit,
+    /// The number of bars on each side of a swing, for the detectors.
+    pub swing_length: usize,
     /// The cache of computed statistics.
     pub stats: Arc<StatsCache>,
     /// What `/ready` reports.

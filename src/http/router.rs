@@ -10,8 +10,8 @@ use super::compress::compressed;
 use super::describe::{Group, grouped};
 use super::error::ApiError;
 use super::{
-    AppState, admin, cluster, console, document, history, ingest, killzones, market, observe, ops, overview, sources,
-    stats, webhooks,
+    AppState, admin, cluster, console, detections, document, history, ingest, killzones, market, observe, ops,
+    outcomes, overview, sources, stats, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -47,7 +47,9 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(tradingview)
         .routes(routes!(ingest::metatrader))
         .routes(limited(routes!(history::bars)))
+        .routes(limited(routes!(detections::detections)))
         .routes(routes!(stats::stats))
+        .routes(routes!(outcomes::outcomes))
         .routes(limited(routes!(sources::sources)))
         .routes(routes!(market::instruments))
         .routes(routes!(killzones::killzones));

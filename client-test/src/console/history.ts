@@ -1,8 +1,9 @@
-/** The list of past signals, page by page, and the dialog with the states of one. */
+/** The list of past signals, page by page. */
 
-import type { HistoryEntry, Signal, SignalPage } from "../messages.ts";
+import type { Signal, SignalPage } from "../messages.ts";
 import * as api from "./api.ts";
 import { serverNow } from "./clock.ts";
+import type { SignalDialog } from "./detail.ts";
 import { el, must, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
 
@@ -19,7 +20,6 @@ export class History {
   readonly #newer = must<HTMLButtonElement>("[data-action='newer']");
   readonly #older = must<HTMLButtonElement>("[data-action='older']");
   readonly #status = must<HTMLSelectElement>("[data-field='history-status']");
-  readonly #dialog = new SignalDialog();
   /** The `before` cursors of the visited pages; the first page has none. */
   #trail: (string | null)[] = [null];
   #next: string | null = null;
@@ -28,13 +28,16 @@ export class History {
   #refresh: ReturnType<typeof setTimeout> | undefined;
 
   /** @param onShown Called after the shown signals change. */
-  constructor(private readonly onShown: () => void) {
+  constructor(
+    private readonly dialog: SignalDialog,
+    private readonly onShown: () => void,
+  ) {
     this.#newer.addEventListener("click", () => this.#go(this.#trail.slice(0, -1)));
     this.#older.addEventListener("click", () => this.#go([...this.#trail, this.#next]));
     this.#status.addEventListener("change", () => this.#go([null]));
     this.#body.addEventListener("click", (event) => {
       const row = (event.target as Element).closest<HTMLElement>("[data-history-id]");
-      if (row?.dataset["historyId"] !== undefined) void this.#dialog.open(row.dataset["historyId"]);
+      if (row?.dataset["historyId"] !== undefined) void this.dialog.open(row.dataset["historyId"]);
     });
   }
 
@@ -121,59 +124,5 @@ function historyRow(signal: Signal, now: number): HTMLElement {
     el("td", { class: "num" }, format.price(symbol, signal.entry_price)),
     el("td", { class: "wide" }, signal.reason),
     el("td", {}, el("span", { class: "badge", "data-quality": format.origin(signal) }, signal.source)),
-  );
-}
-
-class SignalDialog {
-  readonly #dialog = must<HTMLDialogElement>("[data-dialog='signal']");
-  readonly #title = must("#detail-title");
-  readonly #id = must("[data-field='detail-id']");
-  readonly #facts = must("[data-list='detail-facts']");
-  readonly #states = must("[data-list='detail-states']");
-
-  async open(id: string): Promise<void> {
-    setText(this.#title, "Signal");
-    setText(this.#id, id);
-    this.#facts.replaceChildren();
-    this.#states.replaceChildren(el("li", {}, "Loading"));
-    if (!this.#dialog.open) this.#dialog.showModal();
-    try {
-      const { signal, history } = await api.signalHistory(id);
-      if (this.#id.textContent !== id) return;
-      setText(this.#title, `${signal.symbol} ${signal.direction}`);
-      this.#facts.replaceChildren(...facts(signal));
-      this.#states.replaceChildren(...history.map((entry) => state(entry)));
-    } catch (error) {
-      this.#states.replaceChildren(el("li", {}, `Not available: ${String((error as Error).message)}`));
-    }
-  }
-}
-
-function facts(signal: Signal): HTMLElement[] {
-  const { symbol } = signal;
-  const rows: [string, string][] = [
-    ["Entry", format.price(symbol, signal.entry_price)],
-    ["Stop", format.price(symbol, signal.stop_loss)],
-    ...signal.take_profits.map((value, i): [string, string] => [
-      signal.tp_modes[i] ?? `TP${i + 1}`,
-      format.price(symbol, value),
-    ]),
-    ["R:R", format.ratio(signal.rr_target)],
-    ["Confidence", format.confidence(signal.confidence)],
-    ["Killzone", format.killzone(signal.killzone)],
-    ["Setup", signal.reason],
-    ["Source", signal.source],
-  ];
-  return rows.map(([label, value]) => el("div", {}, el("dt", {}, label), el("dd", {}, value)));
-}
-
-function state({ status, at, reason, source }: HistoryEntry): HTMLElement {
-  const what = [reason === null || reason === undefined ? "" : format.words(reason), source ? `by ${source}` : ""];
-  return el(
-    "li",
-    { "data-status": status },
-    el("span", { class: "status" }, status),
-    el("time", { datetime: at }, `${at.slice(0, 10)} ${at.slice(11, 23)}`),
-    el("span", { class: "why" }, what.filter((part) => part !== "").join(", ")),
   );
 }

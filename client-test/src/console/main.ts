@@ -3,10 +3,12 @@
 import type { Signal } from "../messages.ts";
 import { OrionAdapter } from "../orion-adapter.ts";
 import * as api from "./api.ts";
+import { ChartPanel } from "./chart/panel.ts";
 import { forgetServerTime, learnServerTime } from "./clock.ts";
 import { ConnectionView } from "./connection.ts";
+import { SignalDialog } from "./detail.ts";
 import { must, setHidden, setText } from "./dom.ts";
-import { learnInstruments } from "./format.ts";
+import { learnInstruments, symbols } from "./format.ts";
 import { History } from "./history.ts";
 import { PriceTable } from "./prices.ts";
 import { RecordView } from "./record.ts";
@@ -16,9 +18,11 @@ import { SourceTable } from "./sources.ts";
 const PING_EVERY = 5_000;
 
 const connection = new ConnectionView();
-const prices = new PriceTable();
-const board = new SignalBoard();
-const history = new History(showBanners);
+const dialog: SignalDialog = new SignalDialog((signal) => void chart.jump(signal));
+const chart = new ChartPanel(dialog, (symbol) => prices.mark(symbol));
+const prices = new PriceTable((symbol) => void chart.choose(symbol));
+const board = new SignalBoard((signal) => void chart.jump(signal));
+const history = new History(dialog, showBanners);
 const record = new RecordView();
 const sources = new SourceTable();
 const announcer = must("[data-field='announcer']");
@@ -38,6 +42,7 @@ function showSignal(signal: Signal): void {
   const changed = board.update(signal);
   if (changed && live) setText(announcer, `${signal.symbol} ${signal.direction} ${signal.status}`);
   history.touch();
+  chart.signal(signal);
   showBanners();
 }
 
@@ -47,6 +52,7 @@ async function loadInstruments(): Promise<void> {
   } catch {
     return; // Prices are shown as they were sent; the next connect tries again.
   }
+  chart.offer(symbols());
   prices.refresh();
   board.refresh();
   history.refresh();
@@ -56,7 +62,7 @@ orion.on("state", (state, transport) => {
   if (state === "connected" && !live) {
     forgetServerTime();
     orion.ping(performance.now());
-    void loadInstruments();
+    void loadInstruments().then(() => chart.load());
     void history.load();
     void record.load();
     void sources.load();
@@ -66,6 +72,7 @@ orion.on("state", (state, transport) => {
 });
 orion.on("price_update", (price) => {
   prices.update(price);
+  chart.price(price);
   showBanners();
 });
 orion.on("signal", showSignal);

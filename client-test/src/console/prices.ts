@@ -33,7 +33,8 @@ class PriceRow {
   readonly #quality = el("span", { class: "badge", "data-field": "quality" });
 
   constructor(public last: PriceUpdate) {
-    const symbol = el("th", { scope: "row" }, el("span", { class: "symbol" }, last.symbol), this.#name);
+    const choose = el("button", { class: "symbol", type: "button", title: "Show on the chart" }, last.symbol);
+    const symbol = el("th", { scope: "row" }, choose, this.#name);
     const trend = el("td", { class: "trend" });
     trend.append(this.#sparkline.node);
     const price = cell("num price", "price");
@@ -87,6 +88,19 @@ export class PriceTable {
   readonly #body = must("[data-list='prices']");
   readonly #count = must("[data-field='price-count']");
   readonly #empty = must("[data-empty='prices']");
+
+  /** @param onChoose Called with the symbol of a row that was clicked. */
+  constructor(onChoose: (symbol: string) => void) {
+    this.#body.addEventListener("click", ({ target }) => {
+      const symbol = (target as Element).closest<HTMLElement>("[data-symbol]")?.dataset["symbol"];
+      if (symbol !== undefined) onChoose(symbol);
+    });
+  }
+
+  /** Marks the row of a symbol. */
+  mark(symbol: string): void {
+    for (const row of this.#rows.values()) setData(row.node, "chosen", String(row.last.symbol === symbol));
+  }
 
   update(update: PriceUpdate): void {
     const row = this.#rows.get(update.symbol);

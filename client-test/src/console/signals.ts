@@ -45,6 +45,16 @@ export class SignalBoard {
     invalidated: new Column("invalidated"),
   };
 
+  /** @param onChoose Called with the signal of a card that was clicked. */
+  constructor(onChoose: (signal: Signal) => void) {
+    must(".signals").addEventListener("click", ({ target }) => {
+      const id = (target as Element).closest<HTMLElement>("[data-signal-id]")?.dataset["signalId"];
+      const card = id === undefined ? undefined : this.#cards.get(id);
+      // Marking text is no click.
+      if (card !== undefined && getSelection()?.isCollapsed !== false) onChoose(card.last);
+    });
+  }
+
   /** Adds or updates a signal; returns whether it is new or changed its status. */
   update(signal: Signal): boolean {
     const column = this.#columns[signal.status];

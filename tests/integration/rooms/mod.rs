@@ -104,7 +104,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             ("config", "AllowedOrigins HostPattern List Secret TradingviewSettings"),
             ("domain", "*"),
             ("listener", "ConnectionRegistry Peer SlowConnection"),
-            ("engine", "LaneStatus"),
+            ("engine", "LaneStatus detect::MarketLevels detect::Range detect::Zone detect::ZoneKind detect::Zones"),
             ("transport", "events messages::PriceObject messages::SignalObject throttle"),
             ("hub", "Channels Hub"),
             ("pipeline", "Feeds LaneStatus"),
