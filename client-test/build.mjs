@@ -21,7 +21,7 @@ await Promise.all([
   build({
     ...common,
     splitting: true,
-    entryPoints: { console: at("src/console/main.ts"), admin: at("src/console/admin.ts") },
+    entryPoints: { console: at("src/console/main.ts"), admin: at("src/console/admin.ts"), record: at("src/console/record/page.ts") },
     chunkNames: "parts/[name]-[hash]",
     outdir: at("dist"),
   }),
@@ -31,6 +31,7 @@ await Promise.all([
   build({ ...common, minify: false, external: ["socket.io-client"], entryPoints: [at("src/index.ts")], outfile: at("lib/index.js") }),
   copyFile(at("src/console/index.html"), at("dist/index.html")),
   copyFile(at("src/console/admin.html"), at("dist/admin.html")),
+  copyFile(at("src/console/record.html"), at("dist/record.html")),
   copyFile(at("src/console/icon.svg"), at("dist/icon.svg")),
   build({ ...common, entryPoints: [at("src/docs/http.ts")], outfile: at("dist/docs/http.js") }),
   copyFile(at("src/docs/index.html"), at("dist/docs/index.html")),

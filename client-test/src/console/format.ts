@@ -111,7 +111,8 @@ export function dayAndClock(time: string, now: number): string {
   return text.startsWith(today) ? text.slice(11, 19) : `${text.slice(0, 10)} ${text.slice(11, 19)}`;
 }
 
-const KILLZONES: Record<string, string> = {
+/** The names of the killzones, in the order of the day. */
+export const KILLZONES: Readonly<Record<string, string>> = {
   asia: "Asia",
   london: "London",
   ny_am: "New York AM",

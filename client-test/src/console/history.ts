@@ -5,6 +5,7 @@ import * as api from "./api.ts";
 import { serverNow } from "./clock.ts";
 import type { SignalDialog } from "./detail.ts";
 import { el, must, setHidden, setText } from "./dom.ts";
+import type { Filters } from "./filters.ts";
 import * as format from "./format.ts";
 
 const PAGE = "50";
@@ -30,6 +31,7 @@ export class History {
   /** @param onShown Called after the shown signals change. */
   constructor(
     private readonly dialog: SignalDialog,
+    private readonly filters: Filters,
     private readonly onShown: () => void,
   ) {
     this.#newer.addEventListener("click", () => this.#go(this.#trail.slice(0, -1)));
@@ -59,16 +61,20 @@ export class History {
     this.#print();
   }
 
+  /** Applies changed filters, from the first page on. */
+  filter(): void {
+    this.#go([null]);
+  }
+
   async load(): Promise<void> {
     this.#loading?.abort();
     const loading = (this.#loading = new AbortController());
-    const query: Record<string, string> = { limit: PAGE };
+    const query: Record<string, string> = { limit: PAGE, ...this.filters.query };
     const before = this.#trail.at(-1);
     if (before !== null && before !== undefined) query["before"] = before;
     if (this.#status.value !== "") query["status"] = this.#status.value;
     try {
       const page = await api.signals(query, loading.signal);
-      setText(this.#note, "");
       this.#show(page);
     } catch (error) {
       if (!loading.signal.aborted) setText(this.#note, `Not available: ${String((error as Error).message)}`);
@@ -93,7 +99,11 @@ export class History {
   #print(): void {
     const now = serverNow();
     const known = new Map([...this.#body.children].map((row) => [(row as HTMLElement).dataset["historyId"], row]));
-    const rows = this.#shown.map((signal) => {
+    // The server does not filter by setup and score.
+    const left = this.#shown.filter((signal) => this.filters.matches(signal));
+    const hidden = this.#shown.length - left.length;
+    setText(this.#note, hidden === 0 ? "" : `${hidden} of this page do not match setup or score`);
+    const rows = left.map((signal) => {
       const fresh = historyRow(signal, now);
       const row = known.get(signal.id);
       if (row === undefined) return fresh;

@@ -20,6 +20,7 @@ const SIGNALS = 300;
 const REDRAW = 250;
 /** The server stores a minute shortly after it has ended. */
 const STORED_AFTER = 1_500;
+const NO_BARS = "No bars of this symbol yet";
 const SHOWN = ["killzones", "levels", "zones"] as const;
 type Shown = (typeof SHOWN)[number];
 
@@ -47,9 +48,13 @@ export class ChartPanel {
   #observed = "";
   #redraw: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param onSymbol Called with the symbol that is shown. */
+  /**
+   * @param matches Whether the filters leave a signal.
+   * @param onSymbol Called with the symbol that is shown.
+   */
   constructor(
     private readonly dialog: SignalDialog,
+    private readonly matches: (signal: Signal) => boolean,
     private readonly onSymbol: (symbol: string) => void,
   ) {
     this.#symbols.addEventListener("change", () => void this.choose(this.#symbols.value));
@@ -98,6 +103,11 @@ export class ChartPanel {
   /** Loads the newest bars and everything on them. */
   async load(): Promise<void> {
     await this.#load(undefined);
+  }
+
+  /** Applies changed filters. */
+  filter(): void {
+    this.#drawSignals();
   }
 
   price(update: PriceUpdate): void {
@@ -160,7 +170,7 @@ export class ChartPanel {
       this.#signals = new Map([...signals.signals].reverse().map((signal) => [signal.id, signal]));
       this.#outcomes.clear();
       setHidden(this.#now, this.#live);
-      setText(this.#note, bars.length === 0 ? "No bars of this symbol yet" : "");
+      setText(this.#note, bars.length === 0 ? NO_BARS : "");
       this.#view.setQuote(undefined, undefined);
       this.#view.setBook(symbol, this.#book, true);
       this.#drawSignals();
@@ -264,13 +274,15 @@ export class ChartPanel {
     if (this.#live && last !== undefined && !document.hidden) {
       const drawn = this.#view.candles.data().at(-1)?.time;
       if (drawn === undefined || last.time >= Number(drawn)) this.#view.update(last);
+      if (this.#note.textContent === NO_BARS) setText(this.#note, "");
     }
     this.#view.setQuote(this.#quote.bid, this.#quote.ask);
   }
 
   #drawSignals(): void {
     const now = serverNow() / 1000;
-    const marks = [...this.#signals.values()].map((signal) => markOf(signal, this.#outcomes.get(signal.id), now));
+    const signals = [...this.#signals.values()].filter((signal) => this.matches(signal) || signal.id === this.#selected);
+    const marks = signals.map((signal) => markOf(signal, this.#outcomes.get(signal.id), now));
     this.#marks = marks.sort((a, b) => a.from - b.from);
     this.#view?.setSignals(this.#marks);
   }
