@@ -5,6 +5,7 @@ mod alerts;
 mod checks;
 mod cluster;
 mod dashboards;
+mod delayed;
 mod desk;
 mod gauges;
 mod login_keys;
@@ -30,11 +31,12 @@ use tracing::{info, warn};
 
 use self::cluster::WriterSide;
 use self::dashboards::{Dashboards, Routes};
+use self::delayed::ViewBuilder;
 use crate::alerts::Alerts;
 use crate::cluster::{ClusterHandle, Joined, PUSH_TIMEOUT};
 use crate::config::Settings;
 use crate::dashboards::Start;
-use crate::domain::{Event, Position, WallClock};
+use crate::domain::{Delay, Event, Position, UserNote, WallClock};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{Envelope, Hub};
 use crate::ingest::Push;
@@ -46,6 +48,7 @@ use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
+use crate::transport::delayed::{Delays, Dispatch};
 use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Fanout;
 use crate::transport::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
@@ -151,6 +154,8 @@ impl App {
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
+            delay: Delay::NONE,
+            delays: Arc::new(Delays::new(clock::wall, dashboards::message_type)),
         });
 
         let listener =
@@ -210,7 +215,7 @@ impl App {
         if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
             checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
         }
-        app.open(tcp, (state, routes), settings)?;
+        app.open(tcp, (state, routes), users, settings)?;
         Ok(app)
     }
 
@@ -219,6 +224,7 @@ impl App {
         &self,
         tcp: TcpListener,
         (state, (routes, streams)): (AppState, Routes),
+        users: Vec<UserNote>,
         settings: &Settings,
     ) -> anyhow::Result<()> {
         let address = tcp.local_addr()?;
@@ -226,13 +232,15 @@ impl App {
         let disconnector =
             Disconnector::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
         let (engine, rooms, websockets) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
-        self.gateway.hub.add_sink(Arc::new(rooms));
+        self.gateway.hub.add_sink(Arc::new(rooms.clone()));
+        self.gateway.delays.set_builder(ViewBuilder { settings: settings.clone(), state: state.clone(), users, rooms });
+        delayed::begin(settings, &self.gateway);
         let sessions = disconnector.clone().watch_sessions(self.tasks.stopping());
         self.tasks.spawn("polling sessions", async move {
             sessions.await;
             Ok::<_, Infallible>(())
         });
-        let router = http::router(state, routes, streams);
+        let router = Dispatch::new(http::router(state, routes, streams));
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
         disconnector.set_engine(BoxCloneSyncService::new(polls));
@@ -306,7 +314,7 @@ fn live_hub(settings: &Settings, recovered: &Recovered, metrics: &Arc<Metrics>) 
         settings.data.messages_per_user as usize,
         metrics.clone(),
     ));
-    restore_hub(&hub, recovered);
+    restore_hub(&hub, recovered, clock::wall());
     hub
 }
 
@@ -403,10 +411,9 @@ fn start_fanout(hub: &Hub, published: &Arc<PublishedTypes>, metrics: &Arc<Metric
     fanout
 }
 
-/// Restores the snapshot for new clients from what the log has recovered.
-fn restore_hub(hub: &Hub, recovered: &Recovered) {
+/// Restores the snapshot for new clients from what the log had at `now`.
+fn restore_hub(hub: &Hub, recovered: &Recovered, now: DateTime<Utc>) {
     let Position { epoch, .. } = &recovered.position;
-    let now = clock::wall();
     let age = |at: DateTime<Utc>| (now - at).to_std().unwrap_or_default();
     let signals = recovered.recent.iter().map(|(seq, signal)| {
         let position = Position { epoch: epoch.clone(), seq: *seq };

@@ -43,6 +43,8 @@ pub struct Hub {
     sinks: RwLock<Vec<Arc<dyn Sink>>>,
     clients: Clients,
     metrics: Arc<Metrics>,
+    /// Whether its events are new, and not those of another hub a while later.
+    is_live: bool,
 }
 
 /// What a new client gets before its first live event. Nothing is published while a caller reads it.
@@ -67,7 +69,19 @@ impl Hub {
             signals: SignalCache::new(replay_window),
             messages: MessageCache::new(messages_per_user),
         };
-        Self { snapshot: Mutex::new(snapshot), sinks: RwLock::default(), clients: Clients::default(), metrics }
+        let (snapshot, sinks) = (Mutex::new(snapshot), RwLock::default());
+        Self { snapshot, sinks, clients: Clients::default(), metrics, is_live: true }
+    }
+
+    /// Returns an empty hub that continues after `position` with the same limits, for those who get the events of this one
+    /// later. Their clients are counted here.
+    #[must_use]
+    pub fn later(&self, position: Position) -> Self {
+        let snapshot = self.snapshot.lock();
+        let (window, messages) = (snapshot.signals.window(), snapshot.messages.per_user());
+        drop(snapshot);
+        let later = Self::new(position, window, messages, self.metrics.clone());
+        Self { clients: self.clients.clone(), is_live: false, ..later }
     }
 
     /// Counts a client of a transport, until the membership is dropped.
@@ -88,13 +102,13 @@ impl Hub {
         for publication in publications.into_iter().map(Arc::new) {
             match publication.event() {
                 Event::RelayedMessage(published) => snapshot.messages.append(published, &publication),
-                Event::Signal(signal) => {
+                Event::Signal(signal) if self.is_live => {
                     let at = signal.updated_at.timestamp_millis() as f64 / 1e3;
                     let last = &self.metrics.last_signal_timestamp_seconds;
                     last.set(last.get().max(at));
                     snapshot.signals.restore(publication);
                 }
-                Event::Price(_) => snapshot.signals.restore(publication),
+                Event::Signal(_) | Event::Price(_) => snapshot.signals.restore(publication),
             }
         }
     }
@@ -109,12 +123,27 @@ impl Hub {
             sink.deliver(batch);
         }
         drop(snapshot);
+        if !self.is_live {
+            return;
+        }
         for publication in batch {
             if let Event::Signal(signal) = publication.event() {
                 self.metrics.last_signal_timestamp_seconds.set(signal.updated_at.timestamp_millis() as f64 / 1e3);
             }
             self.metrics.events_published_total.with_label_values(&[publication.event().kind()]).inc();
         }
+    }
+
+    /// Registers a sink together with a look at the snapshot: what the snapshot does not have yet reaches the sink.
+    pub fn add_sink_with<R>(&self, sink: Arc<dyn Sink>, look: impl FnOnce(&Snapshot) -> R) -> R {
+        let snapshot = self.snapshot.lock();
+        self.add_sink(sink);
+        look(&snapshot)
+    }
+
+    /// Removes a sink.
+    pub fn remove_sink(&self, sink: &Arc<dyn Sink>) {
+        self.sinks.write().retain(|other| !Arc::ptr_eq(other, sink));
     }
 
     /// Runs `look` under the lock, so that nothing is published meanwhile. Used when a client subscribes.

@@ -17,6 +17,7 @@ use crate::domain::{
     SignalState, SignalStatus, SourceName, Symbol, parse_time,
 };
 
+mod as_of;
 mod damage;
 mod migration;
 mod records;

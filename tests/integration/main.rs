@@ -18,6 +18,7 @@ mod cluster;
 mod commands;
 mod compressed;
 mod damage;
+mod delays;
 mod demo;
 mod deploy;
 mod described;

@@ -15,14 +15,14 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::support::users::{SECRET, signed, token_of_audience};
 use crate::support::{Native, Packet, Polling, Protocol, Server, Socket, TOKEN, answer, open, signal, soon};
 
-const AUDIENCE: &str = "orion";
-const ADMIN: &str = "the-shared-admin-token";
-const READ: &str = "the-shared-read-token";
-const WEBHOOK: &str = "the-webhooks-token-of-32-letters";
+pub(crate) const AUDIENCE: &str = "orion";
+pub(crate) const ADMIN: &str = "the-shared-admin-token";
+pub(crate) const READ: &str = "the-shared-read-token";
+pub(crate) const WEBHOOK: &str = "the-webhooks-token-of-32-letters";
 /// What stands in everything that was published, but for the price.
-const MARK: &str = "mark-77";
+pub(crate) const MARK: &str = "mark-77";
 /// The price, in whatever spelling.
-const PRICE: &str = "1.23457";
+pub(crate) const PRICE: &str = "1.23457";
 
 /// Whom a token makes of its bearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ const PAGES: [&str; 3] = ["/", "/docs", "/openapi.json"];
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum For {
+pub(crate) enum For {
     Everybody,
     Readers,
     Users,
@@ -96,7 +96,7 @@ use For::{
 };
 
 impl For {
-    fn is_websocket(self) -> bool {
+    pub(crate) fn is_websocket(self) -> bool {
         matches!(self, Stream | UsersStream | Introduced | AdminFrame)
     }
 
@@ -128,15 +128,15 @@ impl For {
 }
 
 /// A route as the router has it, who may use it, and a request of it that is answered 200 or 101 to whoever may.
-struct Route {
-    method: &'static str,
-    path: &'static str,
-    open_for: For,
-    asked: &'static str,
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) open_for: For,
+    pub(crate) asked: &'static str,
     body: Value,
 }
 
-fn routes() -> Vec<Route> {
+pub(crate) fn routes() -> Vec<Route> {
     let get = |open_for, path, asked| Route { method: "GET", path, open_for, asked, body: Value::Null };
     let same = |open_for| move |path| Route { method: "GET", path, open_for, asked: path, body: Value::Null };
     let write = |method, path, asked, body| Route { method, path, open_for: Writers, asked, body };
@@ -241,7 +241,7 @@ fn routes() -> Vec<Route> {
 }
 
 /// What the router does not know of, because it is turned into something else before, or is Socket.IO's.
-fn beside_the_router() -> Vec<Route> {
+pub(crate) fn beside_the_router() -> Vec<Route> {
     let get = |open_for, asked| Route { method: "GET", path: "", open_for, asked, body: Value::Null };
     vec![
         // A WebSocket on the console's address.
@@ -354,7 +354,7 @@ async fn server() -> Server {
 }
 
 /// Publishes something of every kind that has a reader.
-async fn publish(server: &Server) {
+pub(crate) async fn publish(server: &Server) {
     let mut marked = signal("mark-77");
     (marked["reason"], marked["entry_price"]) = (json!(MARK), json!(1.23457));
     (marked["stop_loss"], marked["take_profits"]) = (json!(1.23), json!([1.24]));
@@ -384,14 +384,14 @@ fn no_complaints(server: &Server) {
     assert!(complaints.len() == expected.len() && are_expected, "{complaints:?}");
 }
 
-fn leaks_nothing(said: &str, token: Option<&str>, context: &str) {
+pub(crate) fn leaks_nothing(said: &str, token: Option<&str>, context: &str) {
     for mark in [MARK, PRICE, SECRET, READ, TOKEN, ADMIN, WEBHOOK].into_iter().chain(token) {
         assert!(!said.contains(mark), "{context} tells {mark}: {said}");
     }
 }
 
 /// Sends a request with a token; the status, and the body of what does not go on.
-async fn ask(addr: SocketAddr, route: &Route, token: Option<&str>) -> (u16, String) {
+pub(crate) async fn ask(addr: SocketAddr, route: &Route, token: Option<&str>) -> (u16, String) {
     let method = route.method.parse().unwrap();
     let mut request = reqwest::Client::new().request(method, format!("http://{addr}{}", route.asked));
     if let Some(token) = token {
@@ -407,7 +407,11 @@ async fn ask(addr: SocketAddr, route: &Route, token: Option<&str>) -> (u16, Stri
 }
 
 /// The status of a handshake, with what was said where it was refused.
-async fn shake(addr: SocketAddr, path: &str, headers: &[(&'static str, &str)]) -> Result<Native, (u16, String)> {
+pub(crate) async fn shake(
+    addr: SocketAddr,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<Native, (u16, String)> {
     let stream = TcpStream::connect(addr).await.unwrap();
     match soon(path, open(stream, addr, path, headers)).await {
         Ok(socket) => Ok(Native(socket)),
@@ -419,7 +423,7 @@ async fn shake(addr: SocketAddr, path: &str, headers: &[(&'static str, &str)]) -
     }
 }
 
-fn with_query(path: &str, token: &str) -> String {
+pub(crate) fn with_query(path: &str, token: &str) -> String {
     format!("{path}{}token={token}", if path.contains('?') { '&' } else { '?' })
 }
 
@@ -476,7 +480,7 @@ async fn every_route_opens_only_to_its_audience() {
 }
 
 /// All that a client is told up to the answer to a ping, or to the end: with its code.
-async fn told(client: &mut Native) -> (String, Option<u16>) {
+pub(crate) async fn told(client: &mut Native) -> (String, Option<u16>) {
     let mut told = String::new();
     // Every dialect answers one of them.
     if !client.try_say(r#"{"type":"ping","action":"ping"}"#).await {

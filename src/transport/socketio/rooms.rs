@@ -13,7 +13,7 @@ use super::disconnector::Disconnector;
 use super::personal;
 use super::polling::PollingSession;
 use super::{Headcount, NAMESPACES};
-use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
+use crate::domain::{Audience, Class, Delay, Event, Position, RelayedMessage, Signal, Symbol};
 use crate::hub::{Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
 use crate::transport::cursor::MessageCursor;
@@ -31,6 +31,8 @@ pub struct Rooms {
     /// Log that the sequence numbers of messages refer to.
     log: Position,
     metrics: Arc<Metrics>,
+    /// How late what is emitted is: each delay has rooms of its own.
+    delay: Delay,
 }
 
 impl std::fmt::Debug for Rooms {
@@ -48,7 +50,13 @@ impl Rooms {
         log: Position,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { io, headcount, disconnector, types, log, metrics }
+        Self { io, headcount, disconnector, types, log, metrics, delay: Delay::NONE }
+    }
+
+    /// Returns the rooms of clients with a delay.
+    #[must_use]
+    pub fn later(&self, delay: Delay) -> Self {
+        Self { delay, ..self.clone() }
     }
 
     /// Emits to each client in the rooms, one by one, because only then the client with a full queue is known. `missed`
@@ -76,9 +84,12 @@ impl Rooms {
         let class = published.kind.class();
         let cursor = MessageCursor::new(&self.log, published.seq);
         let data = data(published);
-        self.emit_to_each(namespace, (class_label(class), class), vec![room_of(&published.audience)], |socket| {
-            personal::emit(socket, published, &data, &cursor)
-        });
+        self.emit_to_each(
+            namespace,
+            (class_label(class), class),
+            vec![of_delay(self.delay, room_of(&published.audience))],
+            |socket| personal::emit(socket, published, &data, &cursor),
+        );
     }
 
     /// Emits a price to its rooms as one broadcast. A full queue loses it: the queued prices are older, and the next
@@ -100,11 +111,11 @@ impl Sink for Rooms {
                 match publication.event() {
                     Event::Price(update) => {
                         if let Some(object) = raw(publication) {
-                            self.broadcast_price(namespace, object, rooms_of("prices", &update.symbol));
+                            self.broadcast_price(namespace, object, rooms_of("prices", &update.symbol, self.delay));
                         }
                     }
                     Event::Signal(signal) => {
-                        let rooms = rooms_of("signals", &signal.symbol);
+                        let rooms = rooms_of("signals", &signal.symbol, self.delay);
                         self.emit_to_each(namespace, ("signal", Class::Ordered), rooms, |socket| {
                             emit_signal(socket, publication)
                         });
@@ -136,8 +147,14 @@ fn room_of(audience: &Audience) -> Cow<'static, str> {
     }
 }
 
-fn rooms_of(channel: &'static str, symbol: &Symbol) -> Vec<Cow<'static, str>> {
-    vec![Cow::Borrowed(channel), Cow::Owned(format!("{channel}:{symbol}"))]
+/// Returns the room of the clients with a delay. No other room begins with a number.
+fn of_delay(delay: Delay, room: Cow<'static, str>) -> Cow<'static, str> {
+    if delay.is_none() { room } else { Cow::Owned(format!("{}:{room}", delay.seconds())) }
+}
+
+fn rooms_of(channel: &'static str, symbol: &Symbol, delay: Delay) -> Vec<Cow<'static, str>> {
+    let rooms = [Cow::Borrowed(channel), Cow::Owned(format!("{channel}:{symbol}"))];
+    rooms.map(|room| of_delay(delay, room)).into()
 }
 
 fn names(topics: &Topics) -> Vec<Cow<'static, str>> {
@@ -157,8 +174,8 @@ fn names(topics: &Topics) -> Vec<Cow<'static, str>> {
 
 /// Puts the client into the rooms of `topics`, and only these. A client is in a channel's room or in rooms of its
 /// symbols.
-pub(super) fn join(socket: &SocketRef, topics: &Topics) {
-    let wanted = names(topics);
+pub(super) fn join(socket: &SocketRef, topics: &Topics, delay: Delay) {
+    let wanted: Vec<_> = names(topics).into_iter().map(|room| of_delay(delay, room)).collect();
     let old: Vec<_> = socket.rooms().into_iter().filter(|room| !wanted.contains(room)).collect();
     socket.leave(old);
     socket.join(wanted);

@@ -64,7 +64,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             ),
             ("pipeline", "Handle clock"),
             ("ingest", "Push PushedEvents"),
-            ("store", "SignalChange Reader StoreError"),
+            ("store", "Cutoff Reader Recovered SignalChange StoreError"),
             ("tasks", "Tasks"),
             ("telemetry", "Behind ConnectionSpan LogLimit Metrics Queue Readiness"),
         ],
@@ -151,7 +151,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             ("cluster", "ClusterError ClusterStatus init status"),
             (
                 "auth",
-                "AuthError KeySetContent MAX_KEY_SET Tokens Unverified fits_other_encoding mint \
+                "AuthError KeySetContent MAX_KEY_SET Tokens Unverified fits_other_encoding mint mint_delayed \
              read_unverified",
             ),
             ("backtest", "BacktestError BacktestReport EventsOptions EventsReport RunOptions detector_events run"),
