@@ -195,6 +195,7 @@ impl App {
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
             reads: reads.clone(),
+            swing_length: settings.setups.rules().swing,
             stats: Arc::new(StatsCache::new(metrics.clone())),
             metrics,
             instruments,

@@ -9,6 +9,7 @@ mod compress;
 mod console;
 pub mod cors;
 mod describe;
+mod detections;
 mod document;
 mod error;
 mod etag;
@@ -20,6 +21,7 @@ mod market;
 mod mcp;
 mod observe;
 mod ops;
+mod outcomes;
 mod overview;
 mod params;
 pub mod protocol;
@@ -93,6 +95,8 @@ pub struct AppState {
     pub history: Reader,
     /// Limits how many expensive reads run at the same time.
     pub reads: ReadLimit,
+    /// The number of bars on each side of a swing, for the detectors.
+    pub swing_length: usize,
     /// The cache of computed statistics.
     pub stats: Arc<StatsCache>,
     /// What `/ready` reports.

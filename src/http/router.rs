@@ -11,8 +11,8 @@ use super::describe::{Group, complete, grouped};
 use super::error::ApiError;
 use super::mcp::AgentInterface;
 use super::{
-    AppState, admin, cluster, console, document, history, ingest, killzones, market, mcp, observe, ops, overview,
-    sources, stats, stream, webhooks,
+    AppState, admin, cluster, console, detections, document, history, ingest, killzones, market, mcp, observe, ops,
+    outcomes, overview, sources, stats, stream, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -57,7 +57,9 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(tradingview)
         .routes(routes!(ingest::metatrader))
         .routes(limited(routes!(history::bars)))
+        .routes(limited(routes!(detections::detections)))
         .routes(routes!(stats::stats))
+        .routes(routes!(outcomes::outcomes))
         .routes(limited(routes!(sources::sources)))
         .routes(routes!(market::instruments))
         .routes(routes!(killzones::killzones))

@@ -176,6 +176,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend([
         get(Readers, "/api/signals/{id}", "/api/signals/mark-77"),
         get(Readers, "/api/bars", "/api/bars?symbol=EURUSD&interval=1m"),
+        get(Readers, "/api/detections", "/api/detections?symbol=EURUSD"),
         get(Readers, "/api/v1/market/quote/{symbol}", "/api/v1/market/quote/EURUSD"),
         get(Readers, "/api/v1/market/quotes", "/api/v1/market/quotes?symbols=EURUSD"),
         get(Readers, "/api/v1/market/history/{symbol}", "/api/v1/market/history/EURUSD"),
@@ -190,6 +191,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/prices",
             "/api/sources",
             "/api/stats",
+            "/api/outcomes",
             "/api/instruments",
             "/api/killzones",
             "/api/stream",
