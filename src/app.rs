@@ -126,9 +126,8 @@ impl App {
 
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
-        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
-            .with_level_limits(settings.signals.level_limits())
-            .with_lookup(lookup::lookup(store.reader(), hub.clone()));
+        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
+        let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup::of(&store, &hub));
         let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);

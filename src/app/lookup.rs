@@ -7,10 +7,11 @@ use futures_util::FutureExt;
 use crate::domain::{PriceUpdate, Quality};
 use crate::hub::Hub;
 use crate::ingest::{ContextLookup, SignalContext};
-use crate::store::Reader;
+use crate::store::Store;
 
 /// Returns the lookup in the log and among the last prices.
-pub(super) fn lookup(log: Reader, hub: Arc<Hub>) -> ContextLookup {
+pub(super) fn of(store: &Store, hub: &Arc<Hub>) -> ContextLookup {
+    let (log, hub) = (store.reader(), hub.clone());
     Arc::new(move |id, symbol| {
         let (log, hub) = (log.clone(), hub.clone());
         let found = async move {
