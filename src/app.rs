@@ -9,6 +9,7 @@ mod delayed;
 mod desk;
 mod gauges;
 mod login_keys;
+mod lookup;
 mod sources;
 
 pub use dashboards::{message_type, published_types};
@@ -125,8 +126,8 @@ impl App {
 
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
-        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
-            .with_level_limits(settings.signals.level_limits());
+        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
+        let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup::of(&store, &hub));
         let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
@@ -193,6 +194,7 @@ impl App {
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
             reads: reads.clone(),
+            swing_length: settings.setups.rules().swing,
             stats: Arc::new(StatsCache::new(metrics.clone())),
             metrics,
             instruments,
@@ -201,6 +203,7 @@ impl App {
             gateway: gateway.clone(),
             history: store.reader(),
             readiness: readiness.clone(),
+            agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
             clock: wall.clone(),
             started: Instant::now(),

@@ -32,7 +32,7 @@ let document: string;
 const dir = mkdtempSync(join(tmpdir(), "orion-openapi-"));
 
 before(async () => {
-  server = await startServer({ env: { ORION_ADMIN_TOKEN: ADMIN, ORION_JWT_SECRET: SECRET } });
+  server = await startServer({ env: { ORION_ADMIN_TOKEN: ADMIN, ORION_JWT_SECRET: SECRET, ORION_MCP: "1" } });
   document = join(dir, "openapi.json");
   writeFileSync(document, await (await fetch(`${server.url}/openapi.json`)).text());
 });

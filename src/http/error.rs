@@ -60,6 +60,9 @@ pub enum ApiError {
     /// The route does not exist.
     #[error("There is nothing here")]
     NotFound,
+    /// The interface for agents is off.
+    #[error("The interface for agents is off; the operator of this server sets ORION_MCP=1")]
+    McpOff,
     /// The signal does not exist.
     #[error("No signal has this id")]
     SignalNotFound,
@@ -90,13 +93,18 @@ impl ApiError {
             Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
             Self::PayloadTooLarge(_) => ErrorCode::PayloadTooLarge,
             Self::RequestTimeout => ErrorCode::RequestTimeout,
-            Self::NotFound => ErrorCode::NotFound,
+            Self::NotFound | Self::McpOff => ErrorCode::NotFound,
             Self::SignalNotFound => ErrorCode::SignalNotFound,
             Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
             Self::Unreadable(_) => ErrorCode::Unavailable,
             Self::Overloaded => ErrorCode::Overloaded,
             Self::Internal => ErrorCode::Internal,
         }
+    }
+
+    /// Returns the status of the response.
+    pub(super) fn status(&self) -> StatusCode {
+        self.code().http_status()
     }
 
     /// Returns the error of invalid parameters.
@@ -152,7 +160,7 @@ impl ApiError {
         {
             tracing::warn!(%error, suppressed, "the history cannot be read");
         }
-        let status = self.code().http_status();
+        let status = self.status();
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

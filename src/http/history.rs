@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
 use http::HeaderMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -261,6 +262,7 @@ pub(super) async fn signal(
     params(
         ("symbol" = String, Query, description = "Instrument, in any spelling", example = "EURUSD"),
         ("interval" = Option<BarInterval>, Query, description = "Length of a bar, 1m by default"),
+        ("before" = Option<String>, Query, description = "Only bars that opened before this time", example = "2026-01-15T07:00:00Z"),
         ("limit" = Option<u32>, Query, description = "Largest number of entries, 200 by default", minimum = 1, maximum = 1000, example = 10),
     ),
     responses((status = 200, body = BarsObject, description = "The bars, oldest first"), Refuses<422>),
@@ -270,10 +272,18 @@ pub(super) async fn bars(_: ReadAccess, State(state): State<AppState>, query: Ra
     params.require("symbol");
     let symbol = params.symbol(&state.instruments);
     let interval = params.read("interval", "1m, 5m, 15m or 1h", BarInterval::parse).unwrap_or(BarInterval::OneMinute);
+    let before = params.read("before", "a time", parse_time);
     let limit = params.limit(200, 1_000);
     params.finish()?;
     let symbol = symbol.ok_or(ApiError::Internal)?;
-    let bars = state.history.bars(&symbol, interval, limit).await?;
+    let bars = match before {
+        // All minutes of the bars that opened before it.
+        Some(before) => {
+            let last = interval.floor(before - TimeDelta::milliseconds(1));
+            state.history.bars_before(&symbol, interval, last + interval.length(), limit).await?
+        }
+        None => state.history.bars(&symbol, interval, limit).await?,
+    };
     let bars = bars.iter().map(BarObject::from).collect();
     Ok(Json(BarsObject { symbol: symbol.as_str(), interval: interval.name(), bars }).into_response())
 }

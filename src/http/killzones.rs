@@ -2,14 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::params::ReadAccess;
-use crate::domain::{Killzone, Session, iso, weeks_apart};
+use super::describe::Refuses;
+use super::error::ApiError;
+use super::params::{Params, RawQuery, ReadAccess};
+use crate::domain::{Fault, Killzone, Session, iso, parse_time, weeks_apart};
+use crate::ingest::PushError;
 use crate::transport::messages::{KillzoneObject, NextKillzoneObject};
+
+/// The longest span of time whose windows are listed.
+const MAX_SPAN: TimeDelta = TimeDelta::days(62);
 
 /// The killzone clock. Windows are in the wall-clock time of New York.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,6 +36,9 @@ pub(super) struct ClockObject {
     /// The window that begins next.
     next: NextKillzoneObject,
     killzones: Vec<WindowObject>,
+    /// The windows between `from` and `to`, oldest first; only if the query names both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    windows: Option<Vec<OpenWindowObject>>,
     /// Whether the clocks of New York and London are now not the usual five hours apart.
     clocks_differ: bool,
     /// The times, up to two years ahead, in which they are not.
@@ -47,6 +56,17 @@ struct WindowObject {
     /// `24:00` is midnight.
     #[schema(example = "05:00")]
     ends: String,
+}
+
+/// A window on a day.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenKillzone)]
+struct OpenWindowObject {
+    killzone: Killzone,
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    to: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,14 +94,27 @@ struct MarketObject {
 
 /// Returns the killzone clock: the open window, the seconds to the next one, the hours of each instrument, and the weeks
 /// in which the clocks of the US and Europe differ.
+///
+/// With `from` and `to`, also the windows of that span.
 #[utoipa::path(
     get,
     path = "/api/killzones",
     operation_id = "get_killzones",
     security(("reader" = [])),
-    responses((status = 200, body = ClockObject, description = "The clock")),
+    params(
+        ("from" = Option<String>, Query, description = "With `to`: also list the windows of this span, of 62 days at most", example = "2026-01-15T00:00:00Z"),
+        ("to" = Option<String>, Query, description = "The end of the span", example = "2026-01-16T00:00:00Z"),
+    ),
+    responses((status = 200, body = ClockObject, description = "The clock"), Refuses<400>),
 )]
-pub(super) async fn killzones(_: ReadAccess, State(state): State<AppState>) -> Json<ClockObject> {
+pub(super) async fn killzones(
+    _: ReadAccess,
+    State(state): State<AppState>,
+    query: RawQuery,
+) -> Result<Json<ClockObject>, ApiError> {
+    let mut params = Params::new(query)?;
+    let span = [params.read("from", "a time", parse_time), params.read("to", "a time", parse_time)];
+    params.finish()?;
     let now = (state.clock)();
     let market = |session: Session| MarketObject {
         symbol: String::new(),
@@ -95,7 +128,23 @@ pub(super) async fn killzones(_: ReadAccess, State(state): State<AppState>) -> J
         let market = sessions.iter().find(|market| market.session == instrument.session)?;
         Some(MarketObject { symbol: instrument.symbol.to_string(), ..market.clone() })
     });
-    Json(clock(now, markets.collect()))
+    let windows = windows(span)?;
+    Ok(Json(ClockObject { windows, ..clock(now, markets.collect()) }))
+}
+
+fn windows(span: [Option<DateTime<Utc>>; 2]) -> Result<Option<Vec<OpenWindowObject>>, ApiError> {
+    let fault = |field: &str, reason: &str| ApiError::from(PushError::Invalid(vec![Fault::new(field, reason)]));
+    let (from, to) = match span {
+        [Some(from), Some(to)] => (from, to),
+        [None, None] => return Ok(None),
+        [Some(_), None] => return Err(fault("to", "is needed beside `from`")),
+        [None, Some(_)] => return Err(fault("from", "is needed beside `to`")),
+    };
+    if from >= to || to - from > MAX_SPAN {
+        return Err(fault("to", "must be after `from`, by 62 days at most"));
+    }
+    let window = |(killzone, from, to)| OpenWindowObject { killzone, from: iso(from), to: iso(to) };
+    Ok(Some(Killzone::windows_between(from, to).into_iter().map(window).collect()))
 }
 
 fn clock(now: DateTime<Utc>, markets: Vec<MarketObject>) -> ClockObject {
@@ -114,6 +163,7 @@ fn clock(now: DateTime<Utc>, markets: Vec<MarketObject>) -> ClockObject {
         seconds_to_change,
         next,
         killzones: Killzone::ALL.map(window).into(),
+        windows: None,
         clocks_differ: weeks.first().is_some_and(|(from, _)| *from <= now),
         weeks_apart: weeks.into_iter().map(|(from, to)| SpanObject { from: iso(from), to: iso(to) }).collect(),
         markets,

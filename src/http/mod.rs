@@ -9,6 +9,7 @@ mod compress;
 mod console;
 pub mod cors;
 mod describe;
+mod detections;
 mod document;
 mod error;
 mod etag;
@@ -17,8 +18,10 @@ pub mod host;
 mod ingest;
 mod killzones;
 mod market;
+mod mcp;
 mod observe;
 mod ops;
+mod outcomes;
 mod overview;
 mod params;
 pub mod protocol;
@@ -38,6 +41,7 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::cluster::ClusterHandle;
+use crate::config::AllowedOrigins;
 use crate::domain::{Instruments, WallClock};
 use crate::hub::Hub;
 use crate::ingest::Push;
@@ -91,10 +95,14 @@ pub struct AppState {
     pub history: Reader,
     /// Limits how many expensive reads run at the same time.
     pub reads: ReadLimit,
+    /// The number of bars on each side of a swing, for the detectors.
+    pub swing_length: usize,
     /// The cache of computed statistics.
     pub stats: Arc<StatsCache>,
     /// What `/ready` reports.
     pub readiness: Arc<Readiness>,
+    /// The pages that may use the interface for agents; `None` if it is off.
+    pub agents: Option<AllowedOrigins>,
     /// The cluster that this process is a node of.
     pub cluster: Option<ClusterHandle>,
     /// The wall clock.

@@ -31,6 +31,7 @@ use crate::transport::ChannelCap;
 use crate::transport::delayed::Delays;
 use crate::transport::lane::Fanout;
 
+mod detections;
 mod events;
 mod stats;
 
@@ -110,6 +111,7 @@ impl Server {
             gateway,
             open_users: OpenUsers::Only(["demo".into()].into()),
             reads: ReadLimit::new(16, metrics.clone()),
+            swing_length: 2,
             stats: Arc::new(StatsCache::new(metrics.clone())),
             published: Arc::new(crate::app::published_types()),
             metrics,
@@ -117,6 +119,7 @@ impl Server {
             hub,
             history: store.reader(),
             readiness: Arc::default(),
+            agents: None,
             cluster: None,
             clock: Arc::new(now),
             started: Instant::now(),
@@ -323,6 +326,19 @@ async fn prices_bars_and_instruments() {
             "aliases": ["FXIDC:EURUSD", "EURUSD=X"]
         })
     );
+}
+
+#[tokio::test]
+async fn the_windows_of_a_span_are_listed() {
+    let server = Server::new();
+    let (status, clock) = server.get("/api/killzones?from=2026-01-15T08:00:00Z&to=2026-01-15T14:30:00Z").await;
+    let window = json!({"killzone": "london", "from": "2026-01-15T07:00:00.000Z", "to": "2026-01-15T10:00:00.000Z"});
+    assert_eq!((status, &clock["windows"]), (StatusCode::OK, &json!([window])));
+    assert!(server.get("/api/killzones").await.1.get("windows").is_none());
+    for query in ["from=x", "from=2026-01-15T08:00:00Z", "to=2026-01-15T08:00:00Z", "from=2026-01-01&to=2026-05-01"] {
+        let (status, refused) = server.get(&format!("/api/killzones?{query}")).await;
+        assert_eq!((status, &refused["code"]), (StatusCode::BAD_REQUEST, &json!("validation_failed")), "{query}");
+    }
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ async fn server() -> (Server, Value) {
         ("ORION_READ_AUTH", "required"),
         ("ORION_READ_TOKEN", READ),
         ("ORION_TRADINGVIEW_TOKEN", ALERTS),
+        ("ORION_MCP", "1"),
     ];
     let server = Server::start(&settings).await;
     let (status, document) = server.get("/openapi.json").await;

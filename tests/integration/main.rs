@@ -41,6 +41,7 @@ mod leaks;
 mod life;
 mod limits;
 mod login_services;
+mod mcp;
 mod metatrader;
 mod namespaces;
 mod orion_page;

@@ -101,7 +101,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             ("config", "AllowedOrigins HostPattern List Secret TradingviewSettings parse_duration"),
             ("domain", "*"),
             ("listener", "ConnectionRegistry KillSwitch Peer SlowConnection"),
-            ("engine", "LaneStatus"),
+            ("engine", "LaneStatus detect::MarketLevels detect::Range detect::Zone detect::ZoneKind detect::Zones"),
             ("transport", "Gateway command events messages poll resume sse throttle"),
             ("hub", "Channels Hub Selection Topics"),
             ("pipeline", "Feeds LaneStatus"),
