@@ -10,8 +10,9 @@ use super::AppState;
 use super::describe::Refuses;
 use super::error::ApiError;
 use super::params::{Params, RawQuery, ReadAccess};
-use crate::domain::{Fault, Killzone, Session, iso, new_york, parse_time, weeks_apart};
+use crate::domain::{Fault, Killzone, Session, iso, parse_time, weeks_apart};
 use crate::ingest::PushError;
+use crate::transport::messages::{KillzoneObject, NextKillzoneObject};
 
 /// The longest span of time whose windows are listed.
 const MAX_SPAN: TimeDelta = TimeDelta::days(62);
@@ -33,7 +34,7 @@ pub(super) struct ClockObject {
     changes_at: String,
     seconds_to_change: i64,
     /// The window that begins next.
-    next: NextObject,
+    next: NextKillzoneObject,
     killzones: Vec<WindowObject>,
     /// The windows between `from` and `to`, oldest first; only if the query names both.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,15 +44,6 @@ pub(super) struct ClockObject {
     /// The times, up to two years ahead, in which they are not.
     weeks_apart: Vec<SpanObject>,
     markets: Vec<MarketObject>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = NextKillzone)]
-struct NextObject {
-    killzone: Killzone,
-    #[schema(format = DateTime)]
-    begins_at: String,
-    seconds: i64,
 }
 
 /// A window: half-open, by New York's wall clock.
@@ -156,9 +148,7 @@ fn windows(span: [Option<DateTime<Utc>>; 2]) -> Result<Option<Vec<OpenWindowObje
 }
 
 fn clock(now: DateTime<Utc>, markets: Vec<MarketObject>) -> ClockObject {
-    let seconds = |at: DateTime<Utc>| (at - now).num_seconds();
-    let changes_at = Killzone::next_change(now);
-    let (next, begins_at) = Killzone::next_begin(now);
+    let KillzoneObject { timestamp, new_york, killzone, changes_at, seconds_to_change, next } = KillzoneObject::at(now);
     let weeks = weeks_apart(now);
     let time = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
     let window = |killzone: Killzone| {
@@ -166,12 +156,12 @@ fn clock(now: DateTime<Utc>, markets: Vec<MarketObject>) -> ClockObject {
         WindowObject { killzone, begins: time(begins), ends: time(ends) }
     };
     ClockObject {
-        timestamp: iso(now),
-        new_york: new_york(now),
-        killzone: Killzone::active_at(now),
-        changes_at: iso(changes_at),
-        seconds_to_change: seconds(changes_at),
-        next: NextObject { killzone: next, begins_at: iso(begins_at), seconds: seconds(begins_at) },
+        timestamp,
+        new_york,
+        killzone,
+        changes_at,
+        seconds_to_change,
+        next,
         killzones: Killzone::ALL.map(window).into(),
         windows: None,
         clocks_differ: weeks.first().is_some_and(|(from, _)| *from <= now),

@@ -18,6 +18,7 @@ pub mod host;
 mod ingest;
 mod killzones;
 mod market;
+mod mcp;
 mod observe;
 mod ops;
 mod outcomes;
@@ -29,6 +30,7 @@ mod requests;
 mod router;
 mod sources;
 mod stats;
+mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod webhooks;
@@ -39,6 +41,7 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::cluster::ClusterHandle;
+use crate::config::AllowedOrigins;
 use crate::domain::{Instruments, WallClock};
 use crate::hub::Hub;
 use crate::ingest::Push;
@@ -47,6 +50,7 @@ use crate::listener::ConnectionRegistry;
 use crate::pipeline::Feeds;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
+use crate::transport::Gateway;
 use crate::transport::events::PublishedTypes;
 
 pub(crate) use body::encoded;
@@ -83,6 +87,8 @@ pub struct AppState {
     pub connections: Arc<ConnectionRegistry>,
     /// The last prices, and the position of the log.
     pub hub: Arc<Hub>,
+    /// What streams and long polls are served with.
+    pub gateway: Arc<Gateway>,
     /// The types of messages that may be published.
     pub published: Arc<PublishedTypes>,
     /// Reads past signals and bars.
@@ -95,6 +101,8 @@ pub struct AppState {
     pub stats: Arc<StatsCache>,
     /// What `/ready` reports.
     pub readiness: Arc<Readiness>,
+    /// The pages that may use the interface for agents; `None` if it is off.
+    pub agents: Option<AllowedOrigins>,
     /// The cluster that this process is a node of.
     pub cluster: Option<ClusterHandle>,
     /// The wall clock.
