@@ -124,6 +124,8 @@ pub(super) async fn detections(
     let from = params.read("from", "a time", parse_time);
     let to = params.read("to", "a time", parse_time).unwrap_or_else(|| (state.clock)());
     params.finish()?;
+    // To a reader with a delay, a bar that began before its cutoff has not closed.
+    let to = state.history.cutoff().map_or(to, |cutoff| cutoff.min(to));
     let fault = |reason: String| ApiError::from(PushError::Invalid(vec![Fault::new("from", reason)]));
     let from = from.unwrap_or(to - TimeDelta::days(1));
     if from >= to {

@@ -54,6 +54,11 @@ impl Reader {
         Self { pool: pool(MAX_CONNECTIONS), lookups: pool(1), ..self.clone() }
     }
 
+    /// Returns the time up to which a delayed reader sees the log; `None` for one without a delay.
+    pub fn cutoff(&self) -> Option<DateTime<Utc>> {
+        self.pool.cutoff.as_ref().map(|cutoff| cutoff.time())
+    }
+
     /// Returns the number of the last event that was stored at `at` or before.
     ///
     /// # Errors

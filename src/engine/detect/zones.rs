@@ -48,13 +48,13 @@ pub struct Zones {
     length: Duration,
     /// When each bar opened, by its index.
     opened: Vec<DateTime<Utc>>,
-    zones: Vec<Zone>,
+    found: Vec<Zone>,
 }
 
 impl Zones {
     /// Bars have this `length`; a swing has `swing_length` lower (or higher) bars on each side.
     pub fn new(length: Duration, swing_length: usize) -> Self {
-        Self { detectors: Detectors::new(swing_length), length, opened: Vec::new(), zones: Vec::new() }
+        Self { detectors: Detectors::new(swing_length), length, opened: Vec::new(), found: Vec::new() }
     }
 
     /// Adds the next closed bar.
@@ -76,7 +76,7 @@ impl Zones {
 
     /// Returns the zones in the order in which they became known.
     pub fn finish(self) -> Vec<Zone> {
-        self.zones
+        self.found
     }
 
     /// Two breaks may have the same bar at the begin of their legs: the zone is added once.
@@ -84,7 +84,7 @@ impl Zones {
         let Some(begins_at) = self.opened_at(index) else { return };
         if self.open((kind, direction, top, bottom), begins_at).is_none() {
             let (touched_at, ended_at) = (None, None);
-            self.zones.push(Zone { kind, direction, top, bottom, begins_at, known_at, touched_at, ended_at });
+            self.found.push(Zone { kind, direction, top, bottom, begins_at, known_at, touched_at, ended_at });
         }
     }
 
@@ -104,7 +104,7 @@ impl Zones {
 
     fn open(&mut self, (kind, direction, ..): Edges, begins_at: DateTime<Utc>) -> Option<&mut Zone> {
         let is_same = |zone: &&mut Zone| (zone.kind, zone.direction, zone.begins_at) == (kind, direction, begins_at);
-        self.zones.iter_mut().rev().filter(|zone| zone.ended_at.is_none()).find(is_same)
+        self.found.iter_mut().rev().filter(|zone| zone.ended_at.is_none()).find(is_same)
     }
 
     fn opened_at(&self, index: u64) -> Option<DateTime<Utc>> {

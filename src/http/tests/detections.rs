@@ -63,6 +63,20 @@ async fn a_detection_is_known_when_its_bar_closes() {
 }
 
 #[tokio::test]
+async fn a_delayed_reader_knows_closed_bars_only() {
+    let Server { state, store, _dir, .. } =
+        with_bars(PRICES.iter().zip(0..).map(|(bar, index)| minute(index, *bar)).collect()).await;
+    let cutoff = Arc::new(store::Cutoff::new(0, parse_time("2026-01-15T08:12:00Z").unwrap()));
+    let state = AppState { history: state.history.as_of(&cutoff), ..state };
+    let app = router(state.clone(), dashboards::test_routes(&state.reads), Router::new());
+    let server = Server { app, state, store, _dir };
+    let path = "/api/detections?symbol=EURUSD&interval=5m&from=2026-01-15T08:00:00Z&to=2026-01-15T08:59:00Z";
+    let (_, answer) = server.get(path).await;
+    assert_eq!((&answer["to"], &answer["bars"]), (&json!("2026-01-15T08:12:00.000Z"), &json!(2)));
+    assert_eq!(answer["detections"], json!([]), "the third bar began before the cutoff and ends after it");
+}
+
+#[tokio::test]
 async fn a_span_of_too_many_bars_is_refused() {
     let server = with_bars((0..1_100).map(|index| minute(index, PRICES[0])).collect()).await;
     let ask = async |query: &str| server.get(&format!("/api/detections?symbol=EURUSD&interval=5m&{query}")).await;

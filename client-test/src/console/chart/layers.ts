@@ -9,6 +9,9 @@ import { faded, type Theme } from "./theme.ts";
 
 type Target = Parameters<IPrimitivePaneRenderer["draw"]>[0];
 
+/** Pixels beside the visible part into which boxes reach. */
+const EDGE = 20;
+
 /** A rectangle in pixels of the chart's pane. */
 export interface Box {
   readonly left: number;
@@ -35,6 +38,14 @@ export class Scale {
     const [here, next] = [whole, whole + 1].map((place) => scale.logicalToCoordinate(place as Logical));
     if (here === null || here === undefined || next === null || next === undefined) return null;
     return here + (index - whole - 0.5) * (next - here);
+  }
+
+  /** The edges of a span of time, cut off a little outside of what is visible: a line over months has too many dashes to draw. */
+  span(from: number, to: number | null, width: number): [left: number, right: number] | null {
+    const left = this.x(from);
+    const right = to === null ? width : this.x(to);
+    if (left === null || right === null || right <= 0 || left >= width) return null;
+    return [Math.max(left, -EDGE), Math.min(right, width + EDGE)];
   }
 
   y(price: number): number | null {
@@ -79,8 +90,9 @@ export class KillzoneLayer extends Layer {
     context.font = FONT;
     context.textBaseline = "top";
     for (const { killzone, from, to } of this.windows) {
-      const [left, right] = [this.scale.x(seconds(from)), this.scale.x(seconds(to))];
-      if (left === null || right === null || right <= 0 || left >= width || right - left < 1) continue;
+      const span = this.scale.span(seconds(from), seconds(to), width);
+      if (span === null || span[1] - span[0] < 1) continue;
+      const [left, right] = span;
       context.fillStyle = faded(killzone === "lunch" ? this.theme.faint : this.theme.accent, 0.09);
       context.fillRect(left, 0, right - left, height);
       const name = format.killzone(killzone);
@@ -98,10 +110,10 @@ export class ZoneLayer extends Layer {
     context.font = FONT;
     context.textBaseline = "middle";
     for (const zone of this.zones) {
-      const left = this.scale.x(seconds(zone.begins_at));
-      const right = zone.ended_at === null ? width : this.scale.x(seconds(zone.ended_at));
+      const span = this.scale.span(seconds(zone.begins_at), zone.ended_at === null ? null : seconds(zone.ended_at), width);
       const [top, bottom] = [this.scale.y(zone.top), this.scale.y(zone.bottom)];
-      if (left === null || right === null || top === null || bottom === null || right <= 0 || left >= width) continue;
+      if (span === null || top === null || bottom === null) continue;
+      const [left, right] = span;
       const colour = zone.direction === "long" ? this.theme.up : this.theme.down;
       const isGap = zone.kind === "fair_value_gap";
       context.fillStyle = faded(colour, zone.ended_at === null ? 0.16 : 0.07);
@@ -162,12 +174,10 @@ export class SignalLayer extends Layer {
 
   #paint(context: CanvasRenderingContext2D, width: number, mark: SignalMark): void {
     const { entry_price, stop_loss, take_profits, id } = mark.signal;
-    const start = this.scale.x(mark.from);
-    const end = this.scale.x(mark.to);
+    const span = this.scale.span(mark.from, mark.to, width);
     const entry = entry_price === null ? null : this.scale.y(entry_price);
-    if (start === null || end === null || entry === null) return;
-    const [left, right] = [start, Math.max(end, start + 6)];
-    if (right < 0 || left > width) return;
+    if (span === null || entry === null) return;
+    const [left, right] = [span[0], Math.max(span[1], span[0] + 6)];
     const y = (price: number | null) => (price === null ? null : this.scale.y(price));
     const stop = y(stop_loss);
     const targets = take_profits.map((price) => this.scale.y(price)).filter((place) => place !== null);

@@ -116,9 +116,7 @@ export class ChartPanel {
     // A price that is sent again says only that nothing is new.
     if (this.#live && update.timestamp !== this.#observed && update.quality !== "closed") {
       this.#observed = update.timestamp;
-      // The server's bars have the time of arrival; a recording has its own clock.
-      const at = update.quality === "replayed" ? Date.parse(update.timestamp) : serverNow();
-      if (this.#book.candles.length > 0 || this.#view !== undefined) this.#book.push(at / 1000, update.price);
+      if (this.#view !== undefined) this.#book.push(Date.parse(update.timestamp) / 1000, update.price);
     }
     this.#redraw ??= setTimeout(() => {
       this.#redraw = undefined;

@@ -138,6 +138,35 @@ class Cluster(TypedDict):
     error: NotRequired[str | None]
     """Why the log could not be asked."""
 
+
+class Detection(TypedDict):
+    """A fair value gap or an order block."""
+    kind: ZoneKind
+    direction: Direction
+    """`long` if the market rose from it."""
+    top: float
+    bottom: float
+    begins_at: str
+    """When its bar opened."""
+    known_at: str
+    """The close of the bar that revealed it."""
+    touched_at: str | None
+    """The close of the first bar that returned to it."""
+    ended_at: str | None
+    """The close of the bar that ended it: that traded through a gap, or closed beyond a block."""
+
+Detections = TypedDict("Detections", {
+    "symbol": "str",
+    "interval": "BarInterval",
+    "from": "str",
+    "to": "str",
+    "bars": "int",
+    "simulated": "bool",
+    "swing": "int",
+    "detections": "list[Detection]",
+    "levels": "list[SessionLevel]",
+})
+
 Direction: TypeAlias = 'Literal["long", "short"]'
 """The direction of a signal."""
 
@@ -245,6 +274,8 @@ class KillzoneClock(TypedDict):
     next: NextKillzone
     """The window that begins next."""
     killzones: list[KillzoneWindow]
+    windows: NotRequired[list[OpenKillzone] | None]
+    """The windows between `from` and `to`, oldest first; only if the query names both."""
     clocks_differ: bool
     """Whether the clocks of New York and London are now not the usual five hours apart."""
     weeks_apart: list[TimeSpan]
@@ -277,8 +308,26 @@ class NextKillzone(TypedDict):
     begins_at: str
     seconds: int
 
+OpenKillzone = TypedDict("OpenKillzone", {
+    "killzone": "Killzone",
+    "from": "str",
+    "to": "str",
+})
+"""A window on a day."""
+
 OutcomeClass: TypeAlias = 'Literal["targets", "stop", "ambiguous", "expired", "not_filled", "interrupted", "unmeasured"]'
 """How a signal's record ended."""
+
+
+class Outcomes(TypedDict):
+    feeds: list[Feed]
+    """The feeds whose records are counted."""
+    total: int
+    """How many records the query selects."""
+    observed_since: str | None
+    """When the first of them was confirmed."""
+    outcomes: list[TradeOutcome]
+    """The last ones, in the order in which they ended."""
 
 
 class Overview(TypedDict):
@@ -453,6 +502,14 @@ RpcRefusal: TypeAlias = "ErrorBody | RpcAnswer"
 
 Session: TypeAlias = 'Literal["forex", "globex", "always"]'
 """The weekly timetable of an instrument."""
+
+
+class SessionLevel(TypedDict):
+    """The highest and the lowest price of a day or a killzone that has ended."""
+    name: str
+    """`previous_day`, which begins and ends at 17:00 in New York, or the killzone."""
+    high: float
+    low: float
 
 SetupKind: TypeAlias = 'Literal["mss_fvg", "order_block", "liquidity_sweep", "bos", "premium_discount"]'
 """The kinds of setups."""
@@ -705,3 +762,6 @@ class Unready(TypedDict):
     """Why it is missing."""
     status: str
     """`starting`, `draining`, or `unavailable` when a part is missing."""
+
+ZoneKind: TypeAlias = 'Literal["fair_value_gap", "order_block"]'
+"""The kind of a zone."""
