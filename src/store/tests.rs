@@ -437,6 +437,35 @@ async fn a_writer_panic_reaches_every_caller() {
     open(dir.path());
 }
 
+/// A read that has begun keeps a checkpoint from being whole; when it ends, SQLite removes the write-ahead log at the next
+/// chance.
+#[tokio::test]
+async fn a_log_closed_under_a_read_opens_again() {
+    for ends_in_time in [true, false] {
+        let dir = TempDir::new().unwrap();
+        let (store, _) = open(dir.path());
+        store.log(vec![pending("a")]).await.unwrap();
+        let read = schema::open_reader(&dir.path().join(DATABASE_FILE)).unwrap();
+        read.execute_batch("BEGIN; SELECT count(*) FROM signal_events").unwrap();
+        store.log(vec![pending("b")]).await.unwrap();
+        let read = if ends_in_time {
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(300));
+                drop(read);
+            });
+            None
+        } else {
+            Some(read)
+        };
+        store.close().await.unwrap();
+        drop((store, read));
+        let (store, recovered) = open(dir.path());
+        assert_eq!(recovered.position.seq, 2, "{ends_in_time}");
+        store.close().await.unwrap();
+        assert_eq!(verified(dir.path()).0, 2);
+    }
+}
+
 #[tokio::test]
 async fn closing_writes_what_waits_and_nothing_after() {
     let dir = TempDir::new().unwrap();

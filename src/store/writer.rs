@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::watch;
 
 use super::commit::{self, ProbeStep};
@@ -316,9 +317,15 @@ impl Writer {
             }
         }
         if let Some(connection) = self.connection {
-            // The database file alone is then the complete log. Open readers can prevent it, which loses nothing.
-            let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            if let Err(error) = checkpoint.and_then(|()| connection.close().map_err(|(_, error)| error)) {
+            let moved = if self.is_half_checkpointed {
+                // The database is not whole without the write-ahead log, which SQLite would remove with its last
+                // connection.
+                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
+            } else {
+                // The database file alone is then the complete log. Open readers can prevent it, which loses nothing.
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            };
+            if let Err(error) = moved.and_then(|()| connection.close().map_err(|(_, error)| error)) {
                 tracing::warn!(%error, "the signal log was closed without moving its write-ahead log into the database");
             }
         }
