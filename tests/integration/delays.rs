@@ -122,10 +122,16 @@ async fn nothing_younger_leaves_on_any_stream() {
         .collect();
     let open = async |path: &str, token: &str| {
         let mut client = shake(server.addr, &with_query(path, token), &[]).await.unwrap();
-        for frame in
-            [r#"{"action":"subscribe","user_id":"ana"}"#, r#"{"type":"subscribe","channels":["signals","prices"]}"#]
-        {
-            client.say(frame).await;
+        let frames: &[&str] = match path {
+            // A WebSocket on the console's address is the same stream.
+            "/" | "/ws/market-data" => &[r#"{"action":"subscribe","symbols":["EURUSD"]}"#],
+            _ => &[
+                r#"{"action":"subscribe","user_id":"ana"}"#,
+                r#"{"type":"subscribe","channels":["signals","prices"]}"#,
+            ],
+        };
+        for frame in frames {
+            client.say(*frame).await;
         }
         client
     };
