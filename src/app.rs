@@ -9,6 +9,7 @@ mod delayed;
 mod desk;
 mod gauges;
 mod login_keys;
+mod lookup;
 mod sources;
 
 pub use dashboards::{message_type, published_types};
@@ -38,7 +39,7 @@ use crate::config::{Settings, SourceSettings};
 use crate::dashboards::Start;
 use crate::domain::{Delay, Event, Position, UserNote, WallClock};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
-use crate::hub::{Envelope, Hub};
+use crate::hub::{self, Envelope, Hub};
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
@@ -125,8 +126,8 @@ impl App {
 
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
-        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
-            .with_level_limits(settings.signals.level_limits());
+        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
+        let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup::of(&store, &hub));
         let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
@@ -197,22 +198,25 @@ impl App {
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
             reads: reads.clone(),
+            swing_length: settings.setups.rules().swing,
             stats: Arc::new(StatsCache::new(metrics.clone())),
             metrics,
             instruments,
             connections: listener.registry(),
             hub,
+            gateway: gateway.clone(),
             history: store.reader(),
             readiness: readiness.clone(),
+            agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
-            clock: wall,
+            clock: wall.clone(),
             started: Instant::now(),
         };
         let start = Start { settings, gateway: gateway.clone(), users: &users, reads: &reads };
         let mut dashboards = Dashboards::start(&start);
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
-        spawn_background(settings, &gateway, &watched);
+        spawn_background(settings, &gateway, &watched, wall);
         spawn_alerts(settings, &gateway, &store, disk, watched)?;
         let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster };
         if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
@@ -327,12 +331,19 @@ fn watch_store(store: &Store, tasks: &Tasks) {
     tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
 }
 
-/// Spawns the tasks that watch the sources and end expired logins.
-fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates) {
+/// Spawns the tasks that watch the sources, end expired logins, and publish what depends on the time.
+fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates, wall: WallClock) {
     let tasks = &gateway.tasks;
     let silence_limit = sources::silence_limit(settings.prices, gateway.instruments.clone());
     let (states, stopping) = (states.clone(), tasks.stopping());
     tasks.spawn("source watch", run_forever(async move { states.watch(stopping, silence_limit).await }));
+    let (announcing, stopping) = (hub::announce(gateway.hub.clone(), wall), tasks.stopping());
+    tasks.spawn(
+        "announcements",
+        run_forever(async move {
+            stopping.run_until_cancelled_owned(announcing).await;
+        }),
+    );
     tasks.spawn("logins", run_forever(gateway.tokens.clone().keep_watch(tasks.stopping())));
 }
 

@@ -261,6 +261,24 @@ impl Tokens {
         }
     }
 
+    /// Verifies a token for reading that is presented on purpose: unlike [`reader`](Self::reader), it refuses a token that is
+    /// none of this server also where reading needs none.
+    ///
+    /// # Errors
+    /// [`AuthError`] when the token may not read.
+    pub fn known_reader(&self, token: Option<&str>) -> Result<(), AuthError> {
+        let principal = self.reader(token)?;
+        let is_shared = |token: &str| {
+            let delayed = self.delayed_read.as_ref().map(|(secret, _)| secret);
+            let secrets = [self.read.as_ref(), self.ingest.as_ref(), self.admin.as_ref(), delayed];
+            secrets.into_iter().flatten().any(|secret| secret.matches(token))
+        };
+        match token {
+            Some(token) if principal.is_none() && !is_shared(token) => Err(AuthError::Wrong),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns a shared token for reading, if there is one.
     fn shared_reader(&self) -> Option<&Secret> {
         self.read.as_ref().or(self.delayed_read.as_ref().map(|(secret, _)| secret))

@@ -10,7 +10,7 @@ pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment variables and their settings, apart from those of the providers. Every setting also has a long one,
 /// see [`long`].
-pub(super) const SHORT: [(&str, &str); 37] = [
+pub(super) const SHORT: [(&str, &str); 38] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -29,6 +29,7 @@ pub(super) const SHORT: [(&str, &str); 37] = [
     ("ORION_TRADINGVIEW_TOKEN", "tradingview.webhook_token"),
     ("ORION_DEMO_DESK", "demo.desk"),
     ("ORION_DEMO_USERS", "demo.users"),
+    ("ORION_MCP", "mcp.enabled"),
     ("ORION_INGEST_TOKEN", "auth.ingest_token"),
     ("ORION_ADMIN_TOKEN", "auth.admin_token"),
     ("ORION_READ_AUTH", "auth.read_auth"),

@@ -219,8 +219,32 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn bars(&self, symbol: &Symbol, interval: BarInterval, limit: usize) -> Result<Vec<Bar>, StoreError> {
+        self.bars_until(symbol, interval, None, limit).await
+    }
+
+    /// Returns the same bars as [`bars`](Self::bars), made of the minutes that opened before a time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn bars_before(
+        &self,
+        symbol: &Symbol,
+        interval: BarInterval,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Bar>, StoreError> {
+        self.bars_until(symbol, interval, Some(before), limit).await
+    }
+
+    async fn bars_until(
+        &self,
+        symbol: &Symbol,
+        interval: BarInterval,
+        before: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Bar>, StoreError> {
         let symbol = symbol.clone();
-        let read = self.pool.query(move |connection| bars::of(connection, &symbol, interval, limit)).await?;
+        let read = self.pool.query(move |connection| bars::of(connection, &symbol, interval, before, limit)).await?;
         self.pool.metrics.count_damaged_rows(bars::TABLE, read.damaged);
         Ok(read.bars)
     }

@@ -16,9 +16,11 @@ mod handshake;
 pub mod lane;
 pub mod messages;
 pub(crate) mod pace;
+pub(crate) mod poll;
 pub(crate) mod resume;
 pub mod shape;
 pub mod socketio;
+pub(crate) mod sse;
 mod tokens;
 pub mod ws;
 

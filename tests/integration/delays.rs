@@ -95,6 +95,25 @@ async fn nothing_younger_leaves_on_any_route() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_younger_leaves_to_an_agent() {
+    let server = Server::start(&[&SETTINGS[..], &[("ORION_MCP", "1")]].concat()).await;
+    publish(&server).await;
+    let mut route = routes().into_iter().find(|route| route.asked == "/mcp").unwrap();
+    for (tool, arguments) in
+        [("list_signals", json!({})), ("get_signal", json!({ "id": "mark-77" })), ("get_prices", json!({}))]
+    {
+        let params = json!({ "name": tool, "arguments": arguments });
+        route.body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let (status, said) = ask(server.addr, &route, Some(&late(LONG))).await;
+        assert_eq!(status, 200, "{tool}: {said}");
+        tells_nothing(&said, tool);
+        assert!(is_marked(&ask(server.addr, &route, Some(&prompt())).await.1), "{tool}");
+        until(tool, async || is_marked(&ask(server.addr, &route, Some(&late(1))).await.1)).await;
+    }
+    server.stop().await;
+}
+
 /// Streams that tell nothing of what is published here.
 const SILENT: [&str; 1] = ["/monitoring/ws/performance"];
 

@@ -26,7 +26,7 @@ use self::feed::{DelayedFeed, PastClock};
 use super::Gateway;
 use super::lane::Fanout;
 use crate::domain::{Delay, Event, MessageType, Position};
-use crate::hub::{Envelope, Hub, Sink};
+use crate::hub::{Envelope, Hub, Sink, announce};
 use crate::store::{Cutoff, Recovered, StoreError};
 pub use dispatch::Dispatch;
 
@@ -202,9 +202,10 @@ impl Delays {
             message_type: self.message_type,
             last_message,
         };
+        let announcing = announce(gateway.hub.clone(), Arc::new(self.clock));
         let stopping = live.tasks.stopping();
         live.tasks.spawn("delayed readers", async move {
-            stopping.run_until_cancelled(feed.run()).await;
+            stopping.run_until_cancelled(async { tokio::join!(feed.run(), announcing) }).await;
             Ok::<_, std::convert::Infallible>(())
         });
         Ok(Arc::new(DelayedView { gateway, router }))

@@ -148,6 +148,8 @@ class EndRequest(TypedDict):
     """`confirmed` or `invalidated`."""
     reason: NotRequired[str | None]
     """Why it is invalidated: `manual` if absent."""
+    dry_run: NotRequired[bool | None]
+    """Only validate: nothing is published."""
 
 
 class ErrorBody(TypedDict):
@@ -159,7 +161,7 @@ class ErrorBody(TypedDict):
     details: NotRequired[dict[str, Any] | None]
     """Further details, such as `fields`: each invalid field with its fault."""
 
-ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_stored", "overloaded", "replaying", "draining", "channel_full", "unavailable", "token_keys_unavailable"]'
+ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "delayed_token", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_stored", "overloaded", "replaying", "draining", "too_many_delays", "channel_full", "unavailable", "token_keys_unavailable"]'
 
 
 class EventRequest(TypedDict):
@@ -425,6 +427,28 @@ class Revoked(TypedDict):
     success: bool
     timestamp: str
     user: str
+
+
+class RpcAnswer(TypedDict):
+    """The answer of JSON-RPC 2.0: `result`, or `error`."""
+    jsonrpc: str
+    id: NotRequired[Any]
+    result: NotRequired[dict[str, Any] | None]
+    error: NotRequired[dict[str, Any] | None]
+
+
+class RpcMessage(TypedDict):
+    """A message of JSON-RPC 2.0."""
+    jsonrpc: str
+    """`2.0`."""
+    id: NotRequired[Any]
+    """A number or text, repeated in the answer; absent in a notification."""
+    method: str
+    """`initialize`, `tools/list`, `tools/call`, …"""
+    params: NotRequired[dict[str, Any] | None]
+
+RpcRefusal: TypeAlias = "ErrorBody | RpcAnswer"
+"""An error of this server, or of JSON-RPC 2.0."""
 
 Session: TypeAlias = 'Literal["forex", "globex", "always"]'
 """The weekly timetable of an instrument."""
