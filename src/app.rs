@@ -35,7 +35,7 @@ use self::dashboards::{Dashboards, Routes};
 use self::delayed::ViewBuilder;
 use crate::alerts::Alerts;
 use crate::cluster::{ClusterHandle, Joined, PUSH_TIMEOUT};
-use crate::config::Settings;
+use crate::config::{Settings, SourceSettings};
 use crate::dashboards::Start;
 use crate::domain::{Delay, Event, Position, UserNote, WallClock};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
@@ -156,7 +156,11 @@ impl App {
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
             delay: Delay::NONE,
-            delays: Arc::new(Delays::new(clock::wall, dashboards::message_type)),
+            delays: Arc::new(Delays::new(
+                clock::wall,
+                dashboards::message_type,
+                settings.sources.runs(SourceSettings::REPLAY),
+            )),
         });
 
         let listener =

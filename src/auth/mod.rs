@@ -33,6 +33,7 @@ use http::{HeaderMap, Uri};
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
 use crate::domain::{Audience, Delay};
 pub use algorithm::{Algorithms, WrongAlgorithm};
+use claims::DELAY;
 pub use error::{AuthError, TokenKind};
 pub use jwks::{KeySet, KeySetContent, KeySetError, MAX_KEY_SET};
 use jwt::{Jwt, has_form_of_jwt};
@@ -132,6 +133,11 @@ impl Tokens {
             return *delay;
         }
         let jwt = self.jwt.as_ref().filter(|_| has_form_of_jwt(presented));
+        // Most tokens have no such claim, and are verified once only.
+        let is_prompt = || read_unverified(presented).is_ok_and(|token| !token.claims.contains_key(DELAY));
+        if jwt.is_some() && self.open_delay.is_none() && is_prompt() {
+            return Delay::NONE;
+        }
         jwt.and_then(|jwt| jwt.identity(presented, (self.clock)()).ok()).map_or(self.open_delay, |user| user.delay)
     }
 

@@ -98,7 +98,7 @@ impl Server {
             tasks: Tasks::new(),
             draining: Default::default(),
             delay: crate::domain::Delay::NONE,
-            delays: Arc::new(Delays::new(now, crate::app::message_type)),
+            delays: Arc::new(Delays::new(now, crate::app::message_type, false)),
         });
         let state = AppState {
             metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states.clone()),

@@ -18,7 +18,7 @@ use crate::support::{Native, Packet, Polling, Protocol, Server, Socket, TOKEN, a
 pub(crate) const AUDIENCE: &str = "orion";
 pub(crate) const ADMIN: &str = "the-shared-admin-token";
 pub(crate) const READ: &str = "the-shared-read-token";
-pub(crate) const WEBHOOK: &str = "the-webhooks-token-of-32-letters";
+const WEBHOOK: &str = "the-webhooks-token-of-32-letters";
 /// What stands in everything that was published, but for the price.
 pub(crate) const MARK: &str = "mark-77";
 /// The price, in whatever spelling.
@@ -401,7 +401,7 @@ fn no_complaints(server: &Server) {
     assert!(complaints.len() == expected.len() && are_expected, "{complaints:?}");
 }
 
-pub(crate) fn leaks_nothing(said: &str, token: Option<&str>, context: &str) {
+fn leaks_nothing(said: &str, token: Option<&str>, context: &str) {
     for mark in [MARK, PRICE, SECRET, READ, TOKEN, ADMIN, WEBHOOK].into_iter().chain(token) {
         assert!(!said.contains(mark), "{context} tells {mark}: {said}");
     }
