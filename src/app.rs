@@ -8,6 +8,7 @@ mod dashboards;
 mod desk;
 mod gauges;
 mod login_keys;
+mod notices;
 mod sources;
 
 pub use dashboards::{message_type, published_types};
@@ -41,6 +42,7 @@ use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
+use crate::notify::{Notices, NotifyStart};
 use crate::pipeline::clock;
 use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
@@ -108,6 +110,7 @@ struct App {
     listener_stop: Stop,
     store: Arc<Store>,
     cluster: Option<ClusterHandle>,
+    notices: Notices,
 }
 
 impl App {
@@ -124,6 +127,22 @@ impl App {
         let wall: WallClock = Arc::new(clock::wall);
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
             .with_level_limits(settings.signals.level_limits());
+        let (sends, notice_cluster) = notices::sender(joined.is_some());
+        let start = NotifyStart {
+            settings: &settings.notify,
+            instruments: instruments.clone(),
+            log: store.reader(),
+            handle: handle.clone(),
+            sends,
+            epoch: recovered.position.epoch.clone(),
+            metrics: metrics.clone(),
+            clock: wall.clone(),
+        };
+        let (notices, idle_notices) = notices::build(settings, start, notice_cluster)?;
+        let push = push.with_notices({
+            let notices = notices.clone();
+            move |signal| notices.line_takes(signal)
+        });
         let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
@@ -168,6 +187,7 @@ impl App {
             Some(joined) => Some(writer.start_cluster(joined, store.clone(), requests)),
             None => writer.start_alone(store.clone(), recovered, requests).map(|()| None)?,
         };
+        idle_notices.spawn(&gateway, &notices, cluster.as_ref());
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
@@ -196,6 +216,7 @@ impl App {
             history: store.reader(),
             readiness: readiness.clone(),
             cluster: cluster.clone(),
+            notices: notices.clone(),
             clock: wall,
             started: Instant::now(),
         };
@@ -204,8 +225,8 @@ impl App {
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
         spawn_background(settings, &gateway, &watched);
-        spawn_alerts(settings, &gateway, &store, disk, watched)?;
-        let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster };
+        spawn_alerts(settings, &gateway, &store, (disk, notices.clone()), watched)?;
+        let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster, notices };
         if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
             checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
         }
@@ -283,6 +304,7 @@ impl App {
             info!("some native clients did not answer the closing frame in time");
         }
         // The pipeline still accepts what is saved.
+        self.notices.stop(CLOSE_TIMEOUT.min(drain_timeout / 4)).await;
         self.dashboards.stop(CLOSE_TIMEOUT.min(drain_timeout / 4), &self.gateway.hub.position()).await;
         self.listener.kill_all(Reason::Draining);
         self.listener_stop.kill_all.cancel();
@@ -329,7 +351,7 @@ fn spawn_alerts(
     settings: &Settings,
     gateway: &Arc<Gateway>,
     store: &Arc<Store>,
-    disk: Arc<Disk>,
+    (disk, notices): (Arc<Disk>, Notices),
     states: SourceStates,
 ) -> anyhow::Result<()> {
     let (tasks, metrics) = (&gateway.tasks, gateway.metrics.clone());
@@ -337,6 +359,7 @@ fn spawn_alerts(
         settings: settings.alerts.clone(),
         store: store.clone(),
         disk,
+        notices,
         states,
         instruments: gateway.instruments.clone(),
         metrics: metrics.clone(),

@@ -17,6 +17,7 @@ pub mod host;
 mod ingest;
 mod killzones;
 mod market;
+mod notices;
 mod observe;
 mod ops;
 mod overview;
@@ -42,6 +43,7 @@ use crate::hub::Hub;
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::listener::ConnectionRegistry;
+use crate::notify::Notices;
 use crate::pipeline::Feeds;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
@@ -93,6 +95,8 @@ pub struct AppState {
     pub readiness: Arc<Readiness>,
     /// The cluster that this process is a node of.
     pub cluster: Option<ClusterHandle>,
+    /// The notices about signals.
+    pub notices: Notices,
     /// The wall clock.
     pub clock: WallClock,
     /// The start of the process, for its uptime.

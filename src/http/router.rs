@@ -10,8 +10,8 @@ use super::compress::compressed;
 use super::describe::{Group, grouped};
 use super::error::ApiError;
 use super::{
-    AppState, admin, cluster, console, document, history, ingest, killzones, market, observe, ops, overview, sources,
-    stats, webhooks,
+    AppState, admin, cluster, console, document, history, ingest, killzones, market, notices, observe, ops, overview,
+    sources, stats, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -44,6 +44,8 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(market::prices))
         .routes(routes!(ingest::prices))
         .routes(routes!(ingest::events))
+        .routes(routes!(notices::test_line))
+        .routes(routes!(notices::send_line_notification))
         .routes(tradingview)
         .routes(routes!(ingest::metatrader))
         .routes(limited(routes!(history::bars)))

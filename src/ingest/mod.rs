@@ -25,7 +25,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use crate::domain::{Accepted, Input, Instruments, LevelLimits, SourceName, UserNote, WallClock};
+use crate::domain::{Accepted, Input, Instruments, LevelLimits, Signal, SourceName, UserNote, WallClock};
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;
 
@@ -54,7 +54,11 @@ pub struct Push {
     metrics: Arc<Metrics>,
     level_limits: LevelLimits,
     timeout: Duration,
+    notified: Notified,
 }
+
+/// Whether a message about a signal goes to LINE.
+type Notified = Arc<dyn Fn(&Signal) -> bool + Send + Sync>;
 
 impl std::fmt::Debug for Push {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -67,13 +71,20 @@ impl Push {
     pub fn new(handle: Handle, instruments: Arc<Instruments>, clock: WallClock, metrics: Arc<Metrics>) -> Self {
         let began = (clock(), Instant::now());
         let (level_limits, timeout) = (LevelLimits::default(), PIPELINE_TIMEOUT);
-        Self { handle, instruments, clock, began, metrics, level_limits, timeout }
+        let notified: Notified = Arc::new(|_| false);
+        Self { handle, instruments, clock, began, metrics, level_limits, timeout, notified }
     }
 
     /// Sets the limits for the levels of a dry run. The pipeline has its own limits for all other pushes.
     #[must_use]
     pub fn with_level_limits(self, level_limits: LevelLimits) -> Self {
         Self { level_limits, ..self }
+    }
+
+    /// Sets what says whether a message about a signal goes to LINE; by default none does.
+    #[must_use]
+    pub fn with_notices(self, notified: impl Fn(&Signal) -> bool + Send + Sync + 'static) -> Self {
+        Self { notified: Arc::new(notified), ..self }
     }
 
     /// Sets how long a push may take to be stored; by default 5 s.

@@ -41,6 +41,7 @@ mod limits;
 mod login_services;
 mod metatrader;
 mod namespaces;
+mod notices;
 mod orion_page;
 mod overview;
 mod personal;
