@@ -42,7 +42,7 @@ use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
-use crate::notify::{Notices, NotifyStart};
+use crate::notify::Notices;
 use crate::pipeline::clock;
 use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
@@ -125,27 +125,12 @@ impl App {
 
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
+        let (notices, idle_notices) = notices::build(settings, &store, &recovered, &handle, &instruments, &metrics)?;
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
+            .with_notices(notices::told_to_line(&notices))
             .with_level_limits(settings.signals.level_limits());
-        let (sends, notice_cluster) = notices::sender(joined.is_some());
-        let start = NotifyStart {
-            settings: &settings.notify,
-            instruments: instruments.clone(),
-            log: store.reader(),
-            handle: handle.clone(),
-            sends,
-            epoch: recovered.position.epoch.clone(),
-            metrics: metrics.clone(),
-            clock: wall.clone(),
-        };
-        let (notices, idle_notices) = notices::build(settings, start, notice_cluster)?;
-        let push = push.with_notices({
-            let notices = notices.clone();
-            move |signal| notices.line_takes(signal)
-        });
         let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
-        let states = SourceStates::new(&metrics);
-        let tokens = access::tokens(settings, &recovered);
+        let (states, tokens) = (SourceStates::new(&metrics), access::tokens(settings, &recovered));
         let users = recovered.users.clone();
         let feeds = Feeds::default();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));

@@ -111,7 +111,7 @@ impl Courier {
         let count = |outcome| self.metrics.alert_deliveries_total.with_label_values(&[outcome]).inc();
         let mut waits = self.back_off.build();
         loop {
-            let error = match self.attempt(&id, &body).await {
+            let error = match Box::pin(self.attempt(&id, &body)).await {
                 Ok(()) => {
                     count("delivered");
                     tracing::debug!(alert = notice.key.alert, "alert delivered");

@@ -5,7 +5,11 @@ use std::sync::{Arc, OnceLock};
 use super::run_forever;
 use crate::cluster::ClusterHandle;
 use crate::config::{NotifySettings, Settings, SourceSettings};
+use crate::domain::{Instruments, Signal};
 use crate::notify::{Lanes, Notices, NotifyStart};
+use crate::pipeline::{Handle, clock};
+use crate::store::{Recovered, Store};
+use crate::telemetry::Metrics;
 use crate::transport::Gateway;
 
 /// The notices, before their lanes run.
@@ -14,26 +18,39 @@ pub(super) struct IdleNotices {
     cluster: Arc<OnceLock<ClusterHandle>>,
 }
 
-/// Returns whether this process sends: always, or in a cluster while this node writes.
-pub(super) fn sender(in_cluster: bool) -> (Box<dyn Fn() -> bool + Send + Sync>, Arc<OnceLock<ClusterHandle>>) {
-    let cluster = Arc::new(OnceLock::<ClusterHandle>::new());
-    let joined = cluster.clone();
-    let sends = move || !in_cluster || joined.get().is_some_and(|cluster| cluster.view().is_writer());
-    (Box::new(sends), cluster)
-}
-
-/// Builds the channels.
+/// Builds the channels. In a cluster nothing is sent before [`IdleNotices::spawn`], and then only while this node writes.
 pub(super) fn build(
     settings: &Settings,
-    start: NotifyStart<'_>,
-    cluster: Arc<OnceLock<ClusterHandle>>,
+    store: &Store,
+    recovered: &Recovered,
+    handle: &Handle,
+    instruments: &Arc<Instruments>,
+    metrics: &Arc<Metrics>,
 ) -> anyhow::Result<(Notices, IdleNotices)> {
+    let cluster = Arc::new(OnceLock::<ClusterHandle>::new());
+    let (joined, in_cluster) = (cluster.clone(), settings.cluster.is_on());
+    let sends = move || !in_cluster || joined.get().is_some_and(|cluster| cluster.view().is_writer());
     // The signals of a recording are from another time.
     let off = NotifySettings::default();
     let replaying = settings.sources.runs(SourceSettings::REPLAY);
-    let start = NotifyStart { settings: if replaying { &off } else { start.settings }, ..start };
+    let start = NotifyStart {
+        settings: if replaying { &off } else { &settings.notify },
+        instruments: instruments.clone(),
+        log: store.reader(),
+        handle: handle.clone(),
+        sends: Box::new(sends),
+        epoch: recovered.position.epoch.clone(),
+        metrics: metrics.clone(),
+        clock: Arc::new(clock::wall),
+    };
     let (notices, lanes) = Notices::start(start)?;
     Ok((notices, IdleNotices { lanes, cluster }))
+}
+
+/// Returns what says whether a message about a signal goes to LINE.
+pub(super) fn told_to_line(notices: &Notices) -> impl Fn(&Signal) -> bool + Send + Sync + 'static + use<> {
+    let notices = notices.clone();
+    move |signal| notices.line_takes(signal)
 }
 
 impl IdleNotices {

@@ -111,7 +111,7 @@ const QUARTER: Duration = Duration::from_mins(15);
 channel! {
     /// A Telegram bot. Its messages are edited as the signal lives on.
     TelegramSettings {
-        /// The bot's token, from @BotFather. Default unset: the channel is off.
+        /// The bot's token, from Telegram's `@BotFather`. Default unset: the channel is off.
         #[serde(deserialize_with = "value::unless_empty")]
         token: Option<Secret> = None,
         /// The chats: numbers such as `-1001234567890`, or `@channel`. Default none.

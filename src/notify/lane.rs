@@ -135,8 +135,12 @@ impl NoticeLane {
         while self.sends() {
             news.mark_unchanged();
             match self.round(&mut place).await {
-                Ok(()) => drop(stop.run_until_cancelled(timeout(LOOK_INTERVAL, news.changed())).await),
-                Err(Setback::Pause(pause)) => drop(stop.run_until_cancelled(sleep(pause)).await),
+                Ok(()) => {
+                    stop.run_until_cancelled(timeout(LOOK_INTERVAL, news.changed())).await;
+                }
+                Err(Setback::Pause(pause)) => {
+                    stop.run_until_cancelled(sleep(pause)).await;
+                }
                 Err(Setback::Replaced) => return,
             }
         }

@@ -123,13 +123,13 @@ impl Sink for Waker {
 pub struct Lanes {
     /// Wakes the lanes.
     pub waker: Arc<dyn Sink>,
-    lanes: Vec<NoticeLane>,
+    work: Vec<NoticeLane>,
     running: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Lanes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} lanes", self.lanes.len())
+        write!(f, "{} lanes", self.work.len())
     }
 }
 
@@ -137,12 +137,12 @@ impl Lanes {
     /// Returns the marks that the lanes save first.
     #[cfg(test)]
     fn marks(&self) -> Vec<String> {
-        self.lanes.iter().map(|lane| lane.mark.clone()).collect()
+        self.work.iter().map(|lane| lane.mark.clone()).collect()
     }
 
     /// Sends until the notices are stopped.
     pub async fn run(self) {
-        join_all(self.lanes.into_iter().map(NoticeLane::run)).await;
+        join_all(self.work.into_iter().map(NoticeLane::run)).await;
         self.running.send_replace(false);
     }
 }
@@ -184,7 +184,7 @@ impl Notices {
             context: context.clone(),
             too_old: LogLimit::new(),
         });
-        let lanes = Lanes { lanes: lanes.collect(), waker: Arc::new(Waker(news)), running };
+        let lanes = Lanes { work: lanes.collect(), waker: Arc::new(Waker(news)), running };
         let line = channels.into_iter().filter(|channel| channel.name == "line").collect();
         Ok((Self { line, states, instruments, clock, stop, running: is_running }, lanes))
     }

@@ -166,7 +166,7 @@ async fn limits_and_failures_are_waited_out() {
         json!({ "ok": false, "description": "Too Many Requests: retry after 1", "parameters": { "retry_after": 1 } });
     bot.script([say("429 Too Many Requests", too_many), say("502 Bad Gateway", "nginx")]);
     let running = rig.start(&telegram(&bot.url, &["7"])).await;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     rig.append(&running, &signal("a")).await;
     for _ in 0..3 {
         bot.next().await;
@@ -458,7 +458,7 @@ async fn an_hour_of_outage_only_lags() {
         rig.advance(TimeDelta::minutes(1));
         let mut pushed = signal(&format!("s{minute}"));
         pushed.updated_at = rig.now();
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         rig.append(&running, &pushed).await;
         assert!(began.elapsed().as_millis() < 1_000, "the log waits for nobody: {:?}", began.elapsed());
     }

@@ -51,6 +51,7 @@ pub(super) enum Reply {
     Lost,
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the calls read better")]
 pub(super) fn say(status: &'static str, body: impl ToString) -> Reply {
     Reply::Say(status, "", body.to_string())
 }
