@@ -9,6 +9,7 @@ mod compress;
 mod console;
 pub mod cors;
 mod describe;
+mod detections;
 mod document;
 mod error;
 mod etag;
@@ -17,9 +18,11 @@ pub mod host;
 mod ingest;
 mod killzones;
 mod market;
+mod mcp;
 mod notices;
 mod observe;
 mod ops;
+mod outcomes;
 mod overview;
 mod params;
 pub mod protocol;
@@ -28,6 +31,7 @@ mod requests;
 mod router;
 mod sources;
 mod stats;
+mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod webhooks;
@@ -38,6 +42,7 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::cluster::ClusterHandle;
+use crate::config::AllowedOrigins;
 use crate::domain::{Instruments, WallClock};
 use crate::hub::Hub;
 use crate::ingest::Push;
@@ -47,6 +52,7 @@ use crate::notify::Notices;
 use crate::pipeline::Feeds;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
+use crate::transport::Gateway;
 use crate::transport::events::PublishedTypes;
 
 pub(crate) use body::encoded;
@@ -83,16 +89,22 @@ pub struct AppState {
     pub connections: Arc<ConnectionRegistry>,
     /// The last prices, and the position of the log.
     pub hub: Arc<Hub>,
+    /// What streams and long polls are served with.
+    pub gateway: Arc<Gateway>,
     /// The types of messages that may be published.
     pub published: Arc<PublishedTypes>,
     /// Reads past signals and bars.
     pub history: Reader,
     /// Limits how many expensive reads run at the same time.
     pub reads: ReadLimit,
+    /// The number of bars on each side of a swing, for the detectors.
+    pub swing_length: usize,
     /// The cache of computed statistics.
     pub stats: Arc<StatsCache>,
     /// What `/ready` reports.
     pub readiness: Arc<Readiness>,
+    /// The pages that may use the interface for agents; `None` if it is off.
+    pub agents: Option<AllowedOrigins>,
     /// The cluster that this process is a node of.
     pub cluster: Option<ClusterHandle>,
     /// The notices about signals.
