@@ -10,6 +10,7 @@ mod desk;
 mod gauges;
 mod login_keys;
 mod lookup;
+mod notices;
 mod sources;
 
 pub use dashboards::{message_type, published_types};
@@ -44,6 +45,7 @@ use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
+use crate::notify::Notices;
 use crate::pipeline::clock;
 use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
@@ -112,6 +114,7 @@ struct App {
     listener_stop: Stop,
     store: Arc<Store>,
     cluster: Option<ClusterHandle>,
+    notices: Notices,
 }
 
 impl App {
@@ -126,11 +129,12 @@ impl App {
 
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
+        let (notices, idle_notices) = notices::build(settings, &store, &recovered, &handle, &instruments, &metrics)?;
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
         let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup::of(&store, &hub));
+        let push = push.with_notices(notices::told_to_line(&notices));
         let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
-        let states = SourceStates::new(&metrics);
-        let tokens = access::tokens(settings, &recovered);
+        let (states, tokens) = (SourceStates::new(&metrics), access::tokens(settings, &recovered));
         let users = recovered.users.clone();
         let feeds = Feeds::default();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
@@ -178,18 +182,14 @@ impl App {
             Some(joined) => Some(writer.start_cluster(joined, store.clone(), requests)),
             None => writer.start_alone(store.clone(), recovered, requests).map(|()| None)?,
         };
+        idle_notices.spawn(&gateway, &notices, cluster.as_ref());
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
+        let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
-            metatrader: MetaTrader::new(
-                push.clone(),
-                instruments.clone(),
-                wall.clone(),
-                metrics.clone(),
-                states.clone(),
-            ),
+            metatrader: ea,
             states,
             feeds,
             tradingview: Webhook::new(&settings.tradingview, alerts),
@@ -209,6 +209,7 @@ impl App {
             readiness: readiness.clone(),
             agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
+            notices: notices.clone(),
             clock: wall.clone(),
             started: Instant::now(),
         };
@@ -217,8 +218,8 @@ impl App {
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
         spawn_background(settings, &gateway, &watched, wall);
-        spawn_alerts(settings, &gateway, &store, disk, watched)?;
-        let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster };
+        spawn_alerts(settings, &gateway, &store, (disk, notices.clone()), watched)?;
+        let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster, notices };
         if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
             checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
         }
@@ -299,6 +300,7 @@ impl App {
             info!("some native clients did not answer the closing frame in time");
         }
         // The pipeline still accepts what is saved.
+        self.notices.stop(CLOSE_TIMEOUT.min(drain_timeout / 4)).await;
         self.dashboards.stop(CLOSE_TIMEOUT.min(drain_timeout / 4), &self.gateway.hub.position()).await;
         self.listener.kill_all(Reason::Draining);
         self.listener_stop.kill_all.cancel();
@@ -352,7 +354,7 @@ fn spawn_alerts(
     settings: &Settings,
     gateway: &Arc<Gateway>,
     store: &Arc<Store>,
-    disk: Arc<Disk>,
+    (disk, notices): (Arc<Disk>, Notices),
     states: SourceStates,
 ) -> anyhow::Result<()> {
     let (tasks, metrics) = (&gateway.tasks, gateway.metrics.clone());
@@ -360,6 +362,7 @@ fn spawn_alerts(
         settings: settings.alerts.clone(),
         store: store.clone(),
         disk,
+        notices,
         states,
         instruments: gateway.instruments.clone(),
         metrics: metrics.clone(),

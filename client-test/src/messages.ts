@@ -216,6 +216,8 @@ export interface Overview {
   /** Only on a node of a cluster. */
   cluster?: { node: string; state: string; term: number; writer: string; stream_seq: number; lag: number; unready: string | null };
   logins: number;
+  /** The receivers of notices (Telegram, LINE, …): why one does not take messages, and since when a step waits. */
+  notices: { channel: string; failures: number; problem: string | null; waiting_since: string | null; sent_at: string | null }[];
   refused: { reason: string; count: number }[];
   /** Repeated alerts and batches, which were ignored. */
   duplicates: { kind: string; source: string; count: number }[];

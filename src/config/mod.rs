@@ -18,6 +18,7 @@ mod limits;
 mod load;
 mod log;
 mod names;
+mod notify;
 mod origins;
 mod paths;
 mod prices;
@@ -43,6 +44,10 @@ pub use instruments::{InstrumentEntry, InstrumentSet};
 pub use limits::Limits;
 pub use load::{Environment, Loaded, environment};
 pub use log::{LogFormat, LogSettings};
+pub use notify::{
+    DiscordSettings, EmailSettings, LineSettings, MailEncryption, NoticeRules, NotifySettings, NtfySettings,
+    SlackSettings, TelegramSettings, WebhookSettings,
+};
 pub use origins::AllowedOrigins;
 pub use prices::PriceSettings;
 pub use providers::{ProviderRules, ProviderSettings, ProviderTable, Providers};

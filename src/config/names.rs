@@ -74,7 +74,8 @@ pub(super) fn is_secret(key: &str, providers: &Providers) -> bool {
     }
     // A public key is not secret, nor is the path of a key.
     let is_other = ["public_key", "tls_key"].iter().any(|name| key.ends_with(name));
-    let secrets = ["token", "secret", "key", "webhook_url", "credentials"];
+    let secrets =
+        ["token", "secret", "key", "webhook_url", "credentials", "password", "ntfy.topic", "notify.webhook.url"];
     !is_other && secrets.iter().any(|name| key.ends_with(name))
 }
 

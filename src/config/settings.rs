@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::value::{self, duration};
 use super::{
     Alerts, Auth, ClusterSettings, DemoSettings, InstrumentEntry, InstrumentSet, Limits, List, LogSettings,
-    PriceSettings, Providers, ReplaySettings, ServerSettings, SetupSettings, SimulatorSettings, SourceSettings,
-    TradingviewSettings,
+    NotifySettings, PriceSettings, Providers, ReplaySettings, ServerSettings, SetupSettings, SimulatorSettings,
+    SourceSettings, TradingviewSettings,
 };
 use crate::domain::LevelLimits;
 
@@ -65,6 +65,8 @@ pub struct Settings {
     pub sentio: SentioSettings,
     /// Alerts to the operator.
     pub alerts: Alerts,
+    /// Notices about signals, to where people are.
+    pub notify: NotifySettings,
     /// A cluster of several nodes.
     pub cluster: ClusterSettings,
     /// The log.
@@ -98,6 +100,7 @@ impl Default for Settings {
             aria: AriaSettings::default(),
             sentio: SentioSettings::default(),
             alerts: Alerts::default(),
+            notify: NotifySettings::default(),
             cluster: ClusterSettings::default(),
             log: LogSettings::default(),
             instruments: Vec::new(),

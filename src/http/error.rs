@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
 use crate::domain::{ErrorCode, Fault, PROTOCOL};
 use crate::ingest::{ErrorBody, MalformedBody, PushError};
+use crate::notify::LineError;
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
 
@@ -75,6 +76,9 @@ pub enum ApiError {
     /// Too many requests of this kind are in progress, and this one waited for the longest permitted time.
     #[error("The server has too many requests of this kind to do; please try again in a second")]
     Overloaded,
+    /// A message to LINE was not sent.
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// A bug in the server.
     #[error("Something went wrong here")]
     Internal,
@@ -98,6 +102,8 @@ impl ApiError {
             Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
             Self::Unreadable(_) => ErrorCode::Unavailable,
             Self::Overloaded => ErrorCode::Overloaded,
+            Self::Line(LineError::NotConfigured) => ErrorCode::NotConfigured,
+            Self::Line(LineError::Failed(_)) => ErrorCode::NotDelivered,
             Self::Internal => ErrorCode::Internal,
         }
     }

@@ -19,6 +19,7 @@ mod ingest;
 mod killzones;
 mod market;
 mod mcp;
+mod notices;
 mod observe;
 mod ops;
 mod outcomes;
@@ -47,6 +48,7 @@ use crate::hub::Hub;
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::listener::ConnectionRegistry;
+use crate::notify::Notices;
 use crate::pipeline::Feeds;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
@@ -105,6 +107,8 @@ pub struct AppState {
     pub agents: Option<AllowedOrigins>,
     /// The cluster that this process is a node of.
     pub cluster: Option<ClusterHandle>,
+    /// The notices about signals.
+    pub notices: Notices,
     /// The wall clock.
     pub clock: WallClock,
     /// The start of the process, for its uptime.

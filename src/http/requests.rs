@@ -50,6 +50,17 @@ pub(super) struct SignalRequest {
     dry_run: Option<bool>,
 }
 
+/// A signal for LINE.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({
+    "signal": {"id": "model_001", "symbol": "EURUSD", "direction": "long", "entry_price": 1.16}, "dry_run": true
+}))]
+pub(super) struct LineRequest {
+    signal: Option<SignalRequest>,
+    /// Only validate the signal: nothing is sent.
+    dry_run: Option<bool>,
+}
+
 /// The end of a signal.
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"status": "invalidated", "reason": "news"}))]

@@ -11,8 +11,8 @@ use super::describe::{Group, complete, grouped};
 use super::error::ApiError;
 use super::mcp::AgentInterface;
 use super::{
-    AppState, admin, cluster, console, detections, document, history, ingest, killzones, market, mcp, observe, ops,
-    outcomes, overview, sources, stats, stream, webhooks,
+    AppState, admin, cluster, console, detections, document, history, ingest, killzones, market, mcp, notices, observe,
+    ops, outcomes, overview, sources, stats, stream, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -54,6 +54,8 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(market::prices))
         .routes(routes!(ingest::prices))
         .routes(routes!(ingest::events))
+        .routes(routes!(notices::test_line))
+        .routes(routes!(notices::send_line_notification))
         .routes(tradingview)
         .routes(routes!(ingest::metatrader))
         .routes(limited(routes!(history::bars)))

@@ -115,6 +115,7 @@ impl Server {
             stats: Arc::new(StatsCache::new(metrics.clone())),
             published: Arc::new(crate::app::published_types()),
             metrics,
+            notices: crate::notify::Notices::off(instruments.clone(), Arc::new(now)),
             instruments,
             hub,
             history: store.reader(),

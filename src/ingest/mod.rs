@@ -72,7 +72,11 @@ pub struct Push {
     level_limits: LevelLimits,
     lookup: ContextLookup,
     timeout: Duration,
+    notified: Notified,
 }
+
+/// Whether a message about a signal goes to LINE.
+type Notified = Arc<dyn Fn(&Signal) -> bool + Send + Sync>;
 
 impl std::fmt::Debug for Push {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -85,8 +89,9 @@ impl Push {
     pub fn new(handle: Handle, instruments: Arc<Instruments>, clock: WallClock, metrics: Arc<Metrics>) -> Self {
         let began = (clock(), Instant::now());
         let (level_limits, timeout) = (LevelLimits::default(), PIPELINE_TIMEOUT);
+        let notified: Notified = Arc::new(|_| false);
         let lookup: ContextLookup = Arc::new(|_, _| ready(Ok(SignalContext::default())).boxed());
-        Self { handle, instruments, clock, began, metrics, level_limits, lookup, timeout }
+        Self { handle, instruments, clock, began, metrics, level_limits, lookup, timeout, notified }
     }
 
     /// Sets how dry runs find what they are checked against; by default they know of no signal and no price.
@@ -99,6 +104,12 @@ impl Push {
     #[must_use]
     pub fn with_level_limits(self, level_limits: LevelLimits) -> Self {
         Self { level_limits, ..self }
+    }
+
+    /// Sets what says whether a message about a signal goes to LINE; by default none does.
+    #[must_use]
+    pub fn with_notices(self, notified: impl Fn(&Signal) -> bool + Send + Sync + 'static) -> Self {
+        Self { notified: Arc::new(notified), ..self }
     }
 
     /// Sets how long a push may take to be stored; by default 5 s.

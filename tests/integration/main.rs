@@ -44,6 +44,7 @@ mod login_services;
 mod mcp;
 mod metatrader;
 mod namespaces;
+mod notices;
 mod orion_page;
 mod overview;
 mod personal;

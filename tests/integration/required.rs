@@ -147,6 +147,7 @@ fn routes_with_a_body() -> Vec<Route> {
     dry["dry_run"] = json!(true);
     let notice = json!({ "type": "notification", "data": { "type": "info", "message": MARK } });
     let price = json!({ "symbol": "EURUSD", "price": 1.23457 });
+    let for_line = json!({ "signal": signal("dry"), "dry_run": true });
     let ticks = json!({ "v": 1, "type": "ticks", "src": "mt5", "seq": 1, "ticks": [] });
     vec![
         write("POST", "/api/signals", "/api/signals", dry),
@@ -154,6 +155,8 @@ fn routes_with_a_body() -> Vec<Route> {
         write("POST", "/api/prices", "/api/prices", price),
         write("POST", "/api/events", "/api/events", notice),
         write("POST", "/api/mt/ticks", "/api/mt/ticks", ticks),
+        write("POST", "/api/test-line", "/api/test-line", for_line.clone()),
+        write("POST", "/api/send-line-notification", "/api/send-line-notification", for_line),
         Route {
             open_for: Administrators,
             ..write("POST", "/api/admin/revoke", "/api/admin/revoke", json!({ "user": "nobody" }))

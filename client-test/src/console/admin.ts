@@ -103,7 +103,12 @@ function show(overview: Overview): void {
   ];
   const raised = alerts.filter((alert) => alert.raised > 0);
   const alert = ({ alert }: Overview["alerts"][number]): Cell[] => [format.words(alert), { text: "raised", state: "failed" }, "alert"];
-  table("parts", ["Part", "State", "Why"], [...Object.entries(parts).map(part), ...raised.map(alert)], "No part is requests");
+  const receiver = ({ channel, problem, sent_at }: Overview["notices"][number]): Cell[] => [
+    `Notices to ${channel}`,
+    { text: problem === null ? "ok" : "failing", state: problem === null ? "live" : "stalled" },
+    problem ?? (sent_at === null ? "nothing sent yet" : `last sent ${format.clock(sent_at)}`),
+  ];
+  table("parts", ["Part", "State", "Why"], [...Object.entries(parts).map(part), ...raised.map(alert), ...overview.notices.map(receiver)], "No part is requests");
   table("log", ["What", "Value"], [
     ["Position", log.position],
     ["Events", String(log.events)],

@@ -13,7 +13,7 @@ use uses::{Crate, Use};
 
 /// Room → rooms that it may use, and what of them: `*` for everything that is public, else paths with everything below
 /// them. The same table stands in `src/lib.rs` for readers.
-const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
+const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
     ("domain", &[]),
     ("config", &[("domain", "*")]),
     ("telemetry", &[("config", "LogSettings LogFormat"), ("domain", "*")]),
@@ -101,6 +101,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             ("config", "AllowedOrigins HostPattern List Secret TradingviewSettings parse_duration"),
             ("domain", "*"),
             ("listener", "ConnectionRegistry KillSwitch Peer SlowConnection"),
+            ("notify", "LineError Notices ReceiverState"),
             ("engine", "LaneStatus detect::MarketLevels detect::Range detect::Zone detect::ZoneKind detect::Zones"),
             ("transport", "Gateway command events messages poll resume sse throttle"),
             ("hub", "Channels Hub Selection Topics"),
@@ -118,6 +119,24 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
         ],
     ),
     ("alerts", &[("config", "Alerts Secret"), ("domain", "*"), ("sources", "net"), ("telemetry", "Metrics")]),
+    (
+        "notify",
+        &[
+            ("alerts", "AddressFault AddressRules OutgoingClient Signer"),
+            (
+                "config",
+                "EmailSettings LineSettings MailEncryption NoticeRules NotifySettings NtfySettings Secret \
+                 TelegramSettings",
+            ),
+            ("domain", "*"),
+            ("hub", "Envelope Sink"),
+            ("pipeline", "Handle"),
+            ("sources", "net"),
+            ("store", "Reader SignalChange StoreError"),
+            ("telemetry", "LogLimit Metrics"),
+            ("transport", "messages::SignalObject"),
+        ],
+    ),
     (
         "backtest",
         &[
@@ -158,6 +177,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
              parse_duration",
             ),
             ("domain", "*"),
+            ("notify", "NotifyError test"),
             ("recordings", "ReadSummary"),
             ("sources", "PROVIDERS net providers"),
             (
