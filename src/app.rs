@@ -9,6 +9,8 @@ mod delayed;
 mod desk;
 mod gauges;
 mod login_keys;
+mod lookup;
+mod notices;
 mod sources;
 
 pub use dashboards::{message_type, published_types};
@@ -34,15 +36,16 @@ use self::dashboards::{Dashboards, Routes};
 use self::delayed::ViewBuilder;
 use crate::alerts::Alerts;
 use crate::cluster::{ClusterHandle, Joined, PUSH_TIMEOUT};
-use crate::config::Settings;
+use crate::config::{Settings, SourceSettings};
 use crate::dashboards::Start;
 use crate::domain::{Delay, Event, Position, UserNote, WallClock};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
-use crate::hub::{Envelope, Hub};
+use crate::hub::{self, Envelope, Hub};
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
 use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
+use crate::notify::Notices;
 use crate::pipeline::clock;
 use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
@@ -111,6 +114,7 @@ struct App {
     listener_stop: Stop,
     store: Arc<Store>,
     cluster: Option<ClusterHandle>,
+    notices: Notices,
 }
 
 impl App {
@@ -125,11 +129,12 @@ impl App {
 
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
-        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
-            .with_level_limits(settings.signals.level_limits());
+        let (notices, idle_notices) = notices::build(settings, &store, &recovered, &handle, &instruments, &metrics)?;
+        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
+        let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup::of(&store, &hub));
+        let push = push.with_notices(notices::told_to_line(&notices));
         let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
-        let states = SourceStates::new(&metrics);
-        let tokens = access::tokens(settings, &recovered);
+        let (states, tokens) = (SourceStates::new(&metrics), access::tokens(settings, &recovered));
         let users = recovered.users.clone();
         let feeds = Feeds::default();
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
@@ -155,7 +160,11 @@ impl App {
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
             delay: Delay::NONE,
-            delays: Arc::new(Delays::new(clock::wall, dashboards::message_type)),
+            delays: Arc::new(Delays::new(
+                clock::wall,
+                dashboards::message_type,
+                settings.sources.runs(SourceSettings::REPLAY),
+            )),
         });
 
         let listener =
@@ -173,18 +182,14 @@ impl App {
             Some(joined) => Some(writer.start_cluster(joined, store.clone(), requests)),
             None => writer.start_alone(store.clone(), recovered, requests).map(|()| None)?,
         };
+        idle_notices.spawn(&gateway, &notices, cluster.as_ref());
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
             .with_repeat_window(settings.tradingview.repeat_window);
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
+        let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
-            metatrader: MetaTrader::new(
-                push.clone(),
-                instruments.clone(),
-                wall.clone(),
-                metrics.clone(),
-                states.clone(),
-            ),
+            metatrader: ea,
             states,
             feeds,
             tradingview: Webhook::new(&settings.tradingview, alerts),
@@ -194,24 +199,28 @@ impl App {
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
             reads: reads.clone(),
+            swing_length: settings.setups.rules().swing,
             stats: Arc::new(StatsCache::new(metrics.clone())),
             metrics,
             instruments,
             connections: listener.registry(),
             hub,
+            gateway: gateway.clone(),
             history: store.reader(),
             readiness: readiness.clone(),
+            agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
-            clock: wall,
+            notices: notices.clone(),
+            clock: wall.clone(),
             started: Instant::now(),
         };
         let start = Start { settings, gateway: gateway.clone(), users: &users, reads: &reads };
         let mut dashboards = Dashboards::start(&start);
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
-        spawn_background(settings, &gateway, &watched);
-        spawn_alerts(settings, &gateway, &store, disk, watched)?;
-        let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster };
+        spawn_background(settings, &gateway, &watched, wall);
+        spawn_alerts(settings, &gateway, &store, (disk, notices.clone()), watched)?;
+        let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster, notices };
         if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
             checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
         }
@@ -292,6 +301,7 @@ impl App {
             info!("some native clients did not answer the closing frame in time");
         }
         // The pipeline still accepts what is saved.
+        self.notices.stop(CLOSE_TIMEOUT.min(drain_timeout / 4)).await;
         self.dashboards.stop(CLOSE_TIMEOUT.min(drain_timeout / 4), &self.gateway.hub.position()).await;
         self.listener.kill_all(Reason::Draining);
         self.listener_stop.kill_all.cancel();
@@ -324,12 +334,19 @@ fn watch_store(store: &Store, tasks: &Tasks) {
     tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
 }
 
-/// Spawns the tasks that watch the sources and end expired logins.
-fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates) {
+/// Spawns the tasks that watch the sources, end expired logins, and publish what depends on the time.
+fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates, wall: WallClock) {
     let tasks = &gateway.tasks;
     let silence_limit = sources::silence_limit(settings.prices, gateway.instruments.clone());
     let (states, stopping) = (states.clone(), tasks.stopping());
     tasks.spawn("source watch", run_forever(async move { states.watch(stopping, silence_limit).await }));
+    let (announcing, stopping) = (hub::announce(gateway.hub.clone(), wall), tasks.stopping());
+    tasks.spawn(
+        "announcements",
+        run_forever(async move {
+            stopping.run_until_cancelled_owned(announcing).await;
+        }),
+    );
     tasks.spawn("logins", run_forever(gateway.tokens.clone().keep_watch(tasks.stopping())));
 }
 
@@ -338,7 +355,7 @@ fn spawn_alerts(
     settings: &Settings,
     gateway: &Arc<Gateway>,
     store: &Arc<Store>,
-    disk: Arc<Disk>,
+    (disk, notices): (Arc<Disk>, Notices),
     states: SourceStates,
 ) -> anyhow::Result<()> {
     let (tasks, metrics) = (&gateway.tasks, gateway.metrics.clone());
@@ -346,6 +363,7 @@ fn spawn_alerts(
         settings: settings.alerts.clone(),
         store: store.clone(),
         disk,
+        notices,
         states,
         instruments: gateway.instruments.clone(),
         metrics: metrics.clone(),

@@ -70,7 +70,7 @@ export interface AnsweredSignalAnswer {
   readonly signal_id: string;
   readonly status: SignalStatus;
   readonly dry_run: boolean;
-  /** Always false: this server does not send notifications. */
+  /** Whether a message about the signal goes to LINE: LINE is set up and takes messages, and the rules of `notify.line` take this signal in this state. It is sent from the log after this answer, at least once. */
   readonly line_sent: boolean;
   readonly timestamp: string;
   /** How a text was interpreted; absent for JSON. */
@@ -171,8 +171,54 @@ export interface Cluster {
   readonly error?: string;
 }
 
+/** A fair value gap or an order block. */
+export interface Detection {
+  readonly kind: ZoneKind;
+  /** `long` if the market rose from it. */
+  readonly direction: Direction;
+  readonly top: number;
+  readonly bottom: number;
+  /** When its bar opened. */
+  readonly begins_at: string;
+  /** The close of the bar that revealed it. */
+  readonly known_at: string;
+  /** The close of the first bar that returned to it. */
+  readonly touched_at: string | null;
+  /** The close of the bar that ended it: that traded through a gap, or closed beyond a block. */
+  readonly ended_at: string | null;
+}
+
+/** The kind of a zone. */
+export type ZoneKind = "fair_value_gap" | "order_block";
+
 /** The direction of a signal. */
 export type Direction = "long" | "short";
+
+export interface Detections {
+  readonly symbol: string;
+  readonly interval: BarInterval;
+  readonly from: string;
+  /** Nothing after this time is known to the answer. */
+  readonly to: string;
+  /** How many bars that closed between `from` and `to` the detectors have read, beside up to 200 before. */
+  readonly bars: number;
+  /** Whether simulated prices are among them. */
+  readonly simulated: boolean;
+  /** The number of bars on each side of a swing. */
+  readonly swing: number;
+  /** Those that were known between `from` and `to`, or were still open, in the order in which they became known. */
+  readonly detections: readonly Detection[];
+  /** The levels of the last day and of the last killzones that had ended at `to`. */
+  readonly levels: readonly SessionLevel[];
+}
+
+/** The highest and the lowest price of a day or a killzone that has ended. */
+export interface SessionLevel {
+  /** `previous_day`, which begins and ends at 17:00 in New York, or the killzone. */
+  readonly name: string;
+  readonly high: number;
+  readonly low: number;
+}
 
 /** The end of a signal. */
 export interface EndRequest {
@@ -180,6 +226,8 @@ export interface EndRequest {
   readonly status: SignalStatus;
   /** Why it is invalidated: `manual` if absent. */
   readonly reason?: string | null;
+  /** Only validate: nothing is published. */
+  readonly dry_run?: boolean | null;
 }
 
 /** The body of every JSON error. */
@@ -192,7 +240,7 @@ export interface ErrorBody {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-export type ErrorCode = "bad_request" | "invalid_json" | "validation_failed" | "invalid_host" | "unsupported_protocol" | "unauthorized" | "token_expired" | "token_revoked" | "token_malformed" | "token_too_long" | "token_wrong_algorithm" | "token_wrong_signature" | "token_invalid_claim" | "token_wrong_audience" | "token_wrong_issuer" | "token_not_yet_valid" | "forbidden" | "delayed_token" | "origin_not_allowed" | "not_found" | "signal_not_found" | "method_not_allowed" | "request_timeout" | "signal_terminal" | "source_replaced" | "payload_too_large" | "unsupported_media_type" | "host_not_allowed" | "unknown_symbol" | "rate_limited" | "too_many_wrong_tokens" | "too_many_connections" | "internal" | "not_stored" | "overloaded" | "replaying" | "draining" | "too_many_delays" | "channel_full" | "unavailable" | "token_keys_unavailable";
+export type ErrorCode = "bad_request" | "invalid_json" | "validation_failed" | "invalid_host" | "unsupported_protocol" | "unauthorized" | "token_expired" | "token_revoked" | "token_malformed" | "token_too_long" | "token_wrong_algorithm" | "token_wrong_signature" | "token_invalid_claim" | "token_wrong_audience" | "token_wrong_issuer" | "token_not_yet_valid" | "forbidden" | "delayed_token" | "origin_not_allowed" | "not_found" | "signal_not_found" | "method_not_allowed" | "request_timeout" | "signal_terminal" | "source_replaced" | "payload_too_large" | "unsupported_media_type" | "host_not_allowed" | "unknown_symbol" | "rate_limited" | "too_many_wrong_tokens" | "too_many_connections" | "internal" | "not_configured" | "not_delivered" | "not_stored" | "overloaded" | "replaying" | "draining" | "too_many_delays" | "channel_full" | "unavailable" | "token_keys_unavailable";
 
 /** A message: without `user` and `audience` it goes to all subscribers of its type. */
 export interface EventRequest {
@@ -267,6 +315,8 @@ export interface KillzoneClock {
   /** The window that begins next. */
   readonly next: NextKillzone;
   readonly killzones: readonly KillzoneWindow[];
+  /** The windows between `from` and `to`, oldest first; only if the query names both. */
+  readonly windows?: readonly OpenKillzone[] | null;
   /** Whether the clocks of New York and London are now not the usual five hours apart. */
   readonly clocks_differ: boolean;
   /** The times, up to two years ahead, in which they are not. */
@@ -274,6 +324,7 @@ export interface KillzoneClock {
   readonly markets: readonly MarketHours[];
 }
 
+/** The window that begins next. */
 export interface NextKillzone {
   readonly killzone: Killzone;
   readonly begins_at: string;
@@ -286,6 +337,13 @@ export interface KillzoneWindow {
   readonly begins: string;
   /** `24:00` is midnight. */
   readonly ends: string;
+}
+
+/** A window on a day. */
+export interface OpenKillzone {
+  readonly killzone: Killzone;
+  readonly from: string;
+  readonly to: string;
 }
 
 export interface TimeSpan {
@@ -307,8 +365,106 @@ export interface MarketHours {
 /** The weekly timetable of an instrument. */
 export type Session = "forex" | "globex" | "always";
 
+export interface LineAnswer {
+  /** Whether the signal was only validated. */
+  readonly dry_run: boolean;
+  readonly message: string;
+  readonly success: boolean;
+  readonly timestamp: string;
+}
+
+/** A signal for LINE. */
+export interface LineRequest {
+  readonly signal?: SignalRequest | null;
+  /** Only validate the signal: nothing is sent. */
+  readonly dry_run?: boolean | null;
+}
+
+/** A signal. `id` and `status` are enough to end a known one; a new one needs `symbol` and `direction`. */
+export interface SignalRequest {
+  /** Yours; the same id is the same signal. Without one the server makes one. */
+  readonly id?: string | null;
+  readonly status?: SignalStatus | null;
+  /** Instrument, in any spelling. */
+  readonly symbol?: string | null;
+  readonly direction?: Direction | null;
+  /** ISO 8601 or a Unix epoch; now if absent. */
+  readonly entry_time?: string | null;
+  readonly entry_price?: number | null;
+  readonly stop_loss?: number | null;
+  readonly take_profits?: readonly number[] | null;
+  /** What becomes of the position at each target. */
+  readonly tp_modes?: readonly string[] | null;
+  readonly reason?: string | null;
+  /** 0 to 1, or 1 to 100 in percent. */
+  readonly confidence?: number | null;
+  readonly rr_target?: number | null;
+  readonly killzone?: Killzone | null;
+  readonly model?: string | null;
+  /** With the status `invalidated`: the reason. */
+  readonly invalidation?: string | null;
+  /** Only validate: nothing is published. */
+  readonly dry_run?: boolean | null;
+}
+
 /** How a signal's record ended. */
 export type OutcomeClass = "targets" | "stop" | "ambiguous" | "expired" | "not_filled" | "interrupted" | "unmeasured";
+
+export interface Outcomes {
+  /** The feeds whose records are counted. */
+  readonly feeds: readonly Feed[];
+  /** How many records the query selects. */
+  readonly total: number;
+  /** When the first of them was confirmed. */
+  readonly observed_since: string | null;
+  /** The last ones, in the order in which they ended. */
+  readonly outcomes: readonly TradeOutcome[];
+}
+
+/** The record of one confirmed signal. `r` is `Σ share·dir·(exit − fill)/|entry − stop|`, where the fill is the first price after the confirmation and the levels are those that the signal was confirmed with; a gap through the stop exits at the first price beyond. `mfe` and `mae` are the best and the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other way round; costs beyond the spread are not in it. */
+export interface TradeOutcome {
+  /** The signal. */
+  readonly signal: string;
+  /** What it traded. */
+  readonly symbol: string;
+  /** The direction. */
+  readonly direction: Direction;
+  readonly setup: SetupKind | null;
+  /** The window of the trading day. */
+  readonly killzone: Killzone;
+  /** The source of the signal. */
+  readonly source: string;
+  /** Its model score, 0–1. */
+  readonly confidence: number;
+  readonly feed: Feed | null;
+  /** Its entry. */
+  readonly entry: number | null;
+  /** Its stop. */
+  readonly stop: number | null;
+  /** The price at which the position was entered: the first one after the confirmation. */
+  readonly fill: number | null;
+  /** When the signal was confirmed, which is when the record begins. */
+  readonly confirmed_at: string;
+  /** When the record ended. */
+  readonly closed_at: string;
+  /** How the record ended. */
+  readonly class: OutcomeClass;
+  /** The number of reached targets. */
+  readonly targets_hit: number;
+  /** The number of targets. */
+  readonly targets: number;
+  /** The result in R; 0 without a position. */
+  readonly r: number;
+  /** The best price in R. */
+  readonly mfe: number;
+  /** The worst price in R. */
+  readonly mae: number;
+  /** The seconds, rounded up, for which the server was down during the record; 0 when there was no gap. */
+  readonly gap_seconds?: number;
+}
+
+/** The kinds of setups. */
+export type SetupKind = "mss_fvg" | "order_block" | "liquidity_sweep" | "bos" | "premium_discount";
 
 /** The state of the server; the lists are those of the metrics with the same names. */
 export interface Overview {
@@ -319,6 +475,8 @@ export interface Overview {
   readonly duplicates: readonly OverviewDuplicates[];
   readonly log: OverviewLog;
   readonly logins: number;
+  /** The receivers of notices: whether they take messages, and since when a step waits. */
+  readonly notices: readonly OverviewNotices[];
   readonly parts: Readonly<Record<string, Part>>;
   readonly presence: readonly OverviewPresence[];
   readonly process: OverviewProcess;
@@ -380,6 +538,20 @@ export interface OverviewLog {
   /** Pending signals. */
   readonly pending: number;
   readonly disk_free_bytes: number;
+}
+
+/** A receiver of notices. */
+export interface OverviewNotices {
+  /** Telegram, LINE, and so on. */
+  readonly channel: string;
+  /** How many times in a row it did not take a message. */
+  readonly failures: number;
+  /** Why it does not take messages; null while it does. */
+  readonly problem: string | null;
+  /** Since when a step waits; null while none does. */
+  readonly waiting_since: string | null;
+  /** When it took the last message; null before the first one. */
+  readonly sent_at: string | null;
 }
 
 /** The condition of a part of the server. */
@@ -595,8 +767,27 @@ export interface Revoked {
   readonly user: string;
 }
 
-/** The kinds of setups. */
-export type SetupKind = "mss_fvg" | "order_block" | "liquidity_sweep" | "bos" | "premium_discount";
+/** The answer of JSON-RPC 2.0: `result`, or `error`. */
+export interface RpcAnswer {
+  readonly jsonrpc: string;
+  readonly id?: unknown;
+  readonly result?: Readonly<Record<string, unknown>> | null;
+  readonly error?: Readonly<Record<string, unknown>> | null;
+}
+
+/** A message of JSON-RPC 2.0. */
+export interface RpcMessage {
+  /** `2.0`. */
+  readonly jsonrpc: string;
+  /** A number or text, repeated in the answer; absent in a notification. */
+  readonly id?: unknown;
+  /** `initialize`, `tools/list`, `tools/call`, … */
+  readonly method: string;
+  readonly params?: Readonly<Record<string, unknown>> | null;
+}
+
+/** An error of this server, or of JSON-RPC 2.0. */
+export type RpcRefusal = ErrorBody | RpcAnswer;
 
 /** A complete signal. */
 export interface Signal {
@@ -644,80 +835,15 @@ export interface SignalStateChange {
   readonly cursor: string;
 }
 
-/** The record of one confirmed signal. `r` is `Σ share·dir·(exit − fill)/|entry − stop|`, where the fill is the first price after the confirmation and the levels are those that the signal was confirmed with; a gap through the stop exits at the first price beyond. `mfe` and `mae` are the best and the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other way round; costs beyond the spread are not in it. */
-export interface TradeOutcome {
-  /** The signal. */
-  readonly signal: string;
-  /** What it traded. */
-  readonly symbol: string;
-  /** The direction. */
-  readonly direction: Direction;
-  readonly setup: SetupKind | null;
-  /** The window of the trading day. */
-  readonly killzone: Killzone;
-  /** The source of the signal. */
-  readonly source: string;
-  /** Its model score, 0–1. */
-  readonly confidence: number;
-  readonly feed: Feed | null;
-  /** Its entry. */
-  readonly entry: number | null;
-  /** Its stop. */
-  readonly stop: number | null;
-  /** The price at which the position was entered: the first one after the confirmation. */
-  readonly fill: number | null;
-  /** When the signal was confirmed, which is when the record begins. */
-  readonly confirmed_at: string;
-  /** When the record ended. */
-  readonly closed_at: string;
-  /** How the record ended. */
-  readonly class: OutcomeClass;
-  /** The number of reached targets. */
-  readonly targets_hit: number;
-  /** The number of targets. */
-  readonly targets: number;
-  /** The result in R; 0 without a position. */
-  readonly r: number;
-  /** The best price in R. */
-  readonly mfe: number;
-  /** The worst price in R. */
-  readonly mae: number;
-  /** The seconds, rounded up, for which the server was down during the record; 0 when there was no gap. */
-  readonly gap_seconds?: number;
-}
-
-/** A signal. `id` and `status` are enough to end a known one; a new one needs `symbol` and `direction`. */
-export interface SignalRequest {
-  /** Yours; the same id is the same signal. Without one the server makes one. */
-  readonly id?: string | null;
-  readonly status?: SignalStatus | null;
-  /** Instrument, in any spelling. */
-  readonly symbol?: string | null;
-  readonly direction?: Direction | null;
-  /** ISO 8601 or a Unix epoch; now if absent. */
-  readonly entry_time?: string | null;
-  readonly entry_price?: number | null;
-  readonly stop_loss?: number | null;
-  readonly take_profits?: readonly number[] | null;
-  /** What becomes of the position at each target. */
-  readonly tp_modes?: readonly string[] | null;
-  readonly reason?: string | null;
-  /** 0 to 1, or 1 to 100 in percent. */
-  readonly confidence?: number | null;
-  readonly rr_target?: number | null;
-  readonly killzone?: Killzone | null;
-  readonly model?: string | null;
-  /** With the status `invalidated`: the reason. */
-  readonly invalidation?: string | null;
-  /** Only validate: nothing is published. */
-  readonly dry_run?: boolean | null;
-}
-
 export interface Signals {
   readonly signals: readonly Signal[];
   /** The log's position before the page was read: a client that resumes from it misses nothing. */
   readonly cursor: string;
   readonly next: string | null;
+  /** With `wait`: the position of each of the signals. */
+  readonly cursors?: readonly string[] | null;
+  /** With `wait` and `since`: whether they are all changes after the cursor; if not, they are the current signals. */
+  readonly recovered?: boolean | null;
 }
 
 export interface Sources {
@@ -783,6 +909,19 @@ export interface Unready {
   readonly status: string;
 }
 
+/** The killzone clock, in the wall-clock time of New York. */
+export interface KillzoneChange {
+  readonly timestamp: string;
+  /** The same in New York, with its offset from UTC. */
+  readonly new_york: string;
+  readonly killzone: Killzone | null;
+  /** When that changes: the open window ends, or the next one begins. */
+  readonly changes_at: string;
+  readonly seconds_to_change: number;
+  /** The window that begins next. */
+  readonly next: NextKillzone;
+}
+
 /** A complete signal. */
 export interface OrionSignal {
   readonly id: string;
@@ -814,7 +953,23 @@ export interface OrionSignal {
 }
 
 /** A channel. `user`: the messages for one user, only over Socket.IO. */
-export type Channel = "signals" | "prices" | "user";
+export type Channel = "signals" | "prices" | "clock" | "user";
+
+/** Which signals a client wants. A filter that is not set admits every signal. It judges each event by the signal as it is in that event, and nothing else: a signal that no longer matches is not announced. */
+export interface SignalFilter {
+  /** The smallest confidence, 0 to 1. */
+  readonly min_confidence?: number | null;
+  /** The directions. */
+  readonly directions?: readonly Direction[];
+  /** The windows of the trading day. */
+  readonly killzones?: readonly Killzone[];
+  /** The setups, as the signal's `reason` names them. */
+  readonly setups?: readonly SetupKind[];
+  /** The sources. */
+  readonly sources?: readonly string[];
+  /** The states. */
+  readonly statuses?: readonly SignalStatus[];
+}
 
 /** The cursor of a published message, or its sequence number. */
 export type MessageNumber = string | number;
@@ -952,6 +1107,12 @@ export type BotsTradingMode = "paper" | "live";
 
 export type BotsRiskMode = "conservative" | "moderate" | "aggressive";
 
+/** A position in the log: emitted to Socket.IO clients beside a signal, and as a message of its own to clients whose filters have left out the signals before it. */
+export interface SignalMeta {
+  /** Cursor of the position. */
+  readonly cursor: string;
+}
+
 /** A decision of a bot; of the bot `orion` a new signal of this server. */
 export interface BotsDecision {
   readonly id: string;
@@ -1055,12 +1216,6 @@ export interface Pong {
   readonly server_time: string;
 }
 
-/** Emitted to Socket.IO clients beside a signal: its position in the log. */
-export interface SignalMeta {
-  /** Cursor of the event. */
-  readonly cursor: string;
-}
-
 /** The answer to `subscribe`. */
 export interface Subscribed {
   /** Requested channels that exist. */
@@ -1079,6 +1234,8 @@ export interface Subscribed {
   readonly replay?: string;
   /** Limit on the prices per second of each symbol, if the client asked for one. */
   readonly max_hz?: number;
+  /** The filters of the signals; absent when there are none. */
+  readonly filters?: SignalFilter;
   /** With the channel `user`: number of the last published message, after which live messages begin. */
   readonly last_event_id?: number;
 }
@@ -1188,6 +1345,18 @@ export interface SubscribeRequest {
   /** Maximum number of prices per second of each symbol. */
   readonly max_hz?: number | null;
   readonly last_event_id?: MessageNumber | null;
+  /** Only signals of at least this confidence. */
+  readonly min_confidence?: number | null;
+  /** Only signals of these directions. */
+  readonly directions?: readonly Direction[] | null;
+  /** Only signals of these windows. */
+  readonly killzones?: readonly Killzone[] | null;
+  /** Only signals whose `reason` names one of these setups. */
+  readonly setups?: readonly SetupKind[] | null;
+  /** Only signals of these sources. */
+  readonly sources?: readonly string[] | null;
+  /** Only signals in these states. */
+  readonly statuses?: readonly SignalStatus[] | null;
 }
 
 /** What to unsubscribe from over Socket.IO, in the same forms. */
@@ -1203,6 +1372,11 @@ export interface UnsubscribeRequest {
 
 /** What the server sends on the native stream of signals and prices, beside the answers to pushes. */
 export type OrionFrame =
+  /** With filters: the position behind what they have left out. */
+  | {
+      readonly cursor: string;
+      readonly type: "cursor";
+    }
   /** A frame, or a part of it, was invalid; the connection stays open. */
   | {
       /** A sentence for a person. */
@@ -1210,6 +1384,11 @@ export type OrionFrame =
       /** A code for a program. */
       readonly code: string;
       readonly type: "error";
+    }
+  /** The killzone clock: after `subscribe` with the channel `clock`, and at each change. */
+  | {
+      readonly payload: KillzoneChange;
+      readonly type: "killzone";
     }
   /** The answer to `ping`. */
   | {
@@ -1249,6 +1428,8 @@ export type OrionFrame =
       readonly replay?: string;
       /** Limit on the prices per second of each symbol, if the client asked for one. */
       readonly max_hz?: number;
+      /** The filters of the signals; absent when there are none. */
+      readonly filters?: SignalFilter;
       /** With the channel `user`: number of the last published message, after which live messages begin. */
       readonly last_event_id?: number;
       readonly type: "subscribed";
@@ -1303,6 +1484,18 @@ export type OrionCommand =
       /** Maximum number of prices per second of each symbol. */
       readonly max_hz?: number | null;
       readonly last_event_id?: MessageNumber | null;
+      /** Only signals of at least this confidence. */
+      readonly min_confidence?: number | null;
+      /** Only signals of these directions. */
+      readonly directions?: readonly Direction[] | null;
+      /** Only signals of these windows. */
+      readonly killzones?: readonly Killzone[] | null;
+      /** Only signals whose `reason` names one of these setups. */
+      readonly setups?: readonly SetupKind[] | null;
+      /** Only signals of these sources. */
+      readonly sources?: readonly string[] | null;
+      /** Only signals in these states. */
+      readonly statuses?: readonly SignalStatus[] | null;
       readonly type: "subscribe";
     }
   /** Unsubscribes from channels. */
@@ -1340,12 +1533,16 @@ export interface ServerEvents {
   balances: (data: BotsBalances, meta: MessageMeta) => void;
   /** A message of the channel `user`, as it was published. */
   bots: (data: BotsBot, meta: MessageMeta) => void;
+  /** With filters: the position behind what they have left out. */
+  cursor: (data: SignalMeta) => void;
   /** A message of the channel `user`, as it was published. */
   decisions: (data: BotsDecision, meta: MessageMeta) => void;
   /** A message of the channel `user`, as it was published. */
   earnings: (data: SentioEarnings, meta: MessageMeta) => void;
   /** A command, or a part of it, was invalid. */
   error: (data: ServerError) => void;
+  /** The killzone clock, of the channel `clock`: now, and at each change. */
+  killzone: (data: KillzoneChange) => void;
   /** A message of the channel `user`, as it was published. */
   metrics: (data: BotsMetrics, meta: MessageMeta) => void;
   /** A message of the channel `user`, as it was published. */

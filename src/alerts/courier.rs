@@ -7,19 +7,15 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::AlertNotice;
-use super::reach::{Reach, Resolver};
+use super::outgoing::{AddressFault, AddressRules, OutgoingClient};
 use super::sign::Signer;
 use crate::config;
 use crate::sources::net;
@@ -35,8 +31,6 @@ const BACK_OFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_max_delay(Duration::from_mins(5))
     .with_max_times(8)
     .with_jitter();
-
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("orion-server/", env!("CARGO_PKG_VERSION")));
 
 /// Why the webhook settings are invalid. The text leaves out the address, because it can hold a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,16 +53,14 @@ pub enum CourierError {
 enum AttemptError {
     #[error("the webhook answers {0}")]
     Status(StatusCode),
-    #[error("no answer within {} s", REQUEST_TIMEOUT.as_secs())]
-    Silent,
     #[error("the webhook cannot be reached: {0}")]
-    Broken(net::NetError),
+    Broken(#[from] net::NetError),
 }
 
 /// The client of the operator's webhook.
 #[derive(Debug)]
 pub(super) struct Courier {
-    client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    client: OutgoingClient,
     address: Uri,
     signer: Signer,
     back_off: ExponentialBuilder,
@@ -86,26 +78,15 @@ impl Courier {
         let Some(url) = &settings.webhook_url else { return Ok(None) };
         let signer = settings.webhook_secret.as_ref().and_then(Signer::new).ok_or(CourierError::Secret)?;
         let address: Uri = url.expose().parse().map_err(|_| CourierError::Address)?;
-        let host = address.host().filter(|host| !host.is_empty()).ok_or(CourierError::Address)?;
-        let reach = match address.scheme_str() {
-            Some("https") if settings.allow_private_addresses => Reach::Private,
-            Some("https") => Reach::Public,
-            Some("http") if settings.allow_plain_loopback => Reach::Loopback,
-            _ => return Err(CourierError::Address),
+        let rules = AddressRules {
+            allow_private: settings.allow_private_addresses,
+            allow_plain_loopback: settings.allow_plain_loopback,
         };
-        // An IP address in the URL is not resolved, so it is checked here.
-        if host.trim_matches(['[', ']']).parse().is_ok_and(|ip| !reach.allows(ip)) {
-            return Err(CourierError::Unreachable);
-        }
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(reach));
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(REQUEST_TIMEOUT));
-        let tls = HttpsConnectorBuilder::new().with_tls_config(Arc::unwrap_or_clone(net::tls()));
-        let tls = if reach == Reach::Loopback { tls.https_or_http() } else { tls.https_only() };
-        // Every notification uses its own connection, to an address that was checked for it.
-        let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(0)
-            .build(tls.enable_http1().wrap_connector(tcp));
+        // Every notification uses its own connection.
+        let client = OutgoingClient::new(&address, rules, REQUEST_TIMEOUT).map_err(|fault| match fault {
+            AddressFault::Scheme => CourierError::Address,
+            AddressFault::Unreachable => CourierError::Unreachable,
+        })?;
         Ok(Some(Self { client, address, signer, back_off: BACK_OFF, metrics, wall }))
     }
 
@@ -130,7 +111,7 @@ impl Courier {
         let count = |outcome| self.metrics.alert_deliveries_total.with_label_values(&[outcome]).inc();
         let mut waits = self.back_off.build();
         loop {
-            let error = match self.attempt(&id, &body).await {
+            let error = match Box::pin(self.attempt(&id, &body)).await {
                 Ok(()) => {
                     count("delivered");
                     tracing::debug!(alert = notice.key.alert, "alert delivered");
@@ -156,9 +137,8 @@ impl Courier {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.address.clone();
         *request.headers_mut() = self.headers(id, body);
-        let answer = timeout(REQUEST_TIMEOUT, self.client.request(request)).await.map_err(|_| AttemptError::Silent)?;
         // Only the status of the response is read. A redirect counts as a failure.
-        match answer.map_err(|error| AttemptError::Broken(net::NetError::broken(&error)))?.status() {
+        match self.client.send(request).await?.status() {
             status if status.is_success() => Ok(()),
             status => Err(AttemptError::Status(status)),
         }
@@ -175,6 +155,6 @@ impl Courier {
             .into_iter()
             .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?)));
         let json = HeaderValue::from_static("application/json");
-        own.chain([(CONTENT_TYPE, json), (USER_AGENT, AGENT)]).collect()
+        own.chain([(CONTENT_TYPE, json)]).collect()
     }
 }

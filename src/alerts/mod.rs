@@ -10,6 +10,7 @@
 
 mod board;
 mod courier;
+mod outgoing;
 mod reach;
 mod sign;
 #[cfg(test)]
@@ -30,6 +31,8 @@ use board::{AlertChange, Board};
 pub use board::{AlertNotice, Key};
 use courier::Courier;
 pub use courier::CourierError;
+pub use outgoing::{AddressFault, AddressRules, OutgoingClient};
+pub use sign::Signer;
 
 /// How often the conditions are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);

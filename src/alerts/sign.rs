@@ -9,7 +9,7 @@ use crate::config::{Alerts, Secret};
 
 /// Signs webhook bodies.
 #[derive(Clone)]
-pub(super) struct Signer(Hmac<Sha256>);
+pub struct Signer(Hmac<Sha256>);
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -19,12 +19,12 @@ impl std::fmt::Debug for Signer {
 
 impl Signer {
     /// Creates a signer from the secret of the settings; `None` if the secret is invalid.
-    pub(super) fn new(secret: &Secret) -> Option<Self> {
+    pub fn new(secret: &Secret) -> Option<Self> {
         Hmac::new_from_slice(&Alerts::signing_key(secret)?).ok().map(Self)
     }
 
     /// Returns the value of the header `webhook-signature`.
-    pub(super) fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
+    pub fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
         let mut mac = self.0.clone();
         mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
         format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))

@@ -8,6 +8,7 @@ use super::sources::market_is_open;
 use crate::alerts::{ActiveConditions, Key};
 use crate::config;
 use crate::domain::Instruments;
+use crate::notify::Notices;
 use crate::store::{Health, Store};
 use crate::telemetry::{Disk, Metrics, SourceStates};
 
@@ -21,6 +22,7 @@ pub(super) struct Conditions {
     pub(super) settings: config::Alerts,
     pub(super) store: Arc<Store>,
     pub(super) disk: Arc<Disk>,
+    pub(super) notices: Notices,
     pub(super) states: SourceStates,
     pub(super) instruments: Arc<Instruments>,
     pub(super) metrics: Arc<Metrics>,
@@ -44,6 +46,9 @@ impl Conditions {
         }
         if let Some(complaint) = self.disk.complaint() {
             note("disk_nearly_full", "", complaint);
+        }
+        if let Some(complaint) = self.notices.complaint() {
+            note("notices_failing", "", complaint);
         }
         let open = market_is_open(&self.instruments);
         let quiet = self.quiet.evaluate(passed, open, self.metrics.last_signal_timestamp_seconds.get());
@@ -140,12 +145,14 @@ mod tests {
             clock: clock::wall,
         };
         let store = Arc::new(Store::open(&dir.path().join("data"), options, metrics.clone()).unwrap().0);
+        let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());
         let mut conditions = Conditions {
             settings: config::Alerts { no_signal_after: 4 * HOUR, error_rate: 5.0, ..config::Alerts::default() },
             store: store.clone(),
             disk: Arc::new(Disk::new(dir.path().to_owned(), 0)),
+            notices: Notices::off(instruments.clone(), Arc::new(clock::wall)),
             states: SourceStates::new(&metrics),
-            instruments: Arc::new(Instruments::new(Instruments::documented()).unwrap()),
+            instruments,
             metrics: metrics.clone(),
             quiet: SignalSilence { open: Duration::from_secs(4 * 3600 - 1), last_signal: 0.0 },
             errors: ErrorRate::default(),

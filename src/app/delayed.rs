@@ -43,6 +43,7 @@ impl BuildView for ViewBuilder {
         let state = AppState {
             tokens: gateway.tokens.clone(),
             hub: gateway.hub.clone(),
+            gateway: gateway.clone(),
             history: gateway.log.clone(),
             stats: Arc::new(StatsCache::new(gateway.metrics.clone())),
             // How far the sources are apart is about prices of now.

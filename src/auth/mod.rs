@@ -33,6 +33,7 @@ use http::{HeaderMap, Uri};
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
 use crate::domain::{Audience, Delay};
 pub use algorithm::{Algorithms, WrongAlgorithm};
+use claims::DELAY;
 pub use error::{AuthError, TokenKind};
 pub use jwks::{KeySet, KeySetContent, KeySetError, MAX_KEY_SET};
 use jwt::{Jwt, has_form_of_jwt};
@@ -132,6 +133,11 @@ impl Tokens {
             return *delay;
         }
         let jwt = self.jwt.as_ref().filter(|_| has_form_of_jwt(presented));
+        // Most tokens have no such claim, and are verified once only.
+        let is_prompt = || read_unverified(presented).is_ok_and(|token| !token.claims.contains_key(DELAY));
+        if jwt.is_some() && self.open_delay.is_none() && is_prompt() {
+            return Delay::NONE;
+        }
         jwt.and_then(|jwt| jwt.identity(presented, (self.clock)()).ok()).map_or(self.open_delay, |user| user.delay)
     }
 
@@ -252,6 +258,24 @@ impl Tokens {
             Some(_) => Err(AuthError::Wrong),
             None if required => check(self.shared_reader(), "ORION_READ_TOKEN", token).map(|()| None),
             None => self.not_later(self.open_delay).map(|()| None),
+        }
+    }
+
+    /// Verifies a token for reading that is presented on purpose: unlike [`reader`](Self::reader), it refuses a token that is
+    /// none of this server also where reading needs none.
+    ///
+    /// # Errors
+    /// [`AuthError`] when the token may not read.
+    pub fn known_reader(&self, token: Option<&str>) -> Result<(), AuthError> {
+        let principal = self.reader(token)?;
+        let is_shared = |token: &str| {
+            let delayed = self.delayed_read.as_ref().map(|(secret, _)| secret);
+            let secrets = [self.read.as_ref(), self.ingest.as_ref(), self.admin.as_ref(), delayed];
+            secrets.into_iter().flatten().any(|secret| secret.matches(token))
+        };
+        match token {
+            Some(token) if principal.is_none() && !is_shared(token) => Err(AuthError::Wrong),
+            _ => Ok(()),
         }
     }
 

@@ -5,6 +5,7 @@ mod cluster;
 mod doctor;
 mod health;
 mod log;
+mod notify;
 mod progress;
 mod token;
 
@@ -20,6 +21,7 @@ pub use cluster::{ClusterCommand, ClusterCommandError};
 pub use doctor::DoctorCommand;
 pub use health::{HealthCommand, Unhealthy};
 pub use log::{CommandError, LogCommand};
+pub use notify::{NotifyCommand, NotifyCommandError};
 pub use token::{NoSecret, TokenCommand, token};
 
 use crate::config::{self, ConfigError, Environment, Loaded, Settings};
@@ -103,6 +105,9 @@ pub enum Command {
     /// Make the log of a cluster, or show the state of its nodes
     #[command(subcommand, after_help = cluster::EXAMPLE)]
     Cluster(ClusterCommand),
+    /// Try out the notices to Telegram, LINE, Discord, Slack, ntfy, e-mail or a webhook
+    #[command(subcommand, after_help = notify::EXAMPLE)]
+    Notify(NotifyCommand),
     /// Work on the signal log.
     #[command(flatten)]
     Log(LogCommand),

@@ -18,6 +18,7 @@ mod limits;
 mod load;
 mod log;
 mod names;
+mod notify;
 mod origins;
 mod paths;
 mod prices;
@@ -43,6 +44,10 @@ pub use instruments::{InstrumentEntry, InstrumentSet};
 pub use limits::Limits;
 pub use load::{Environment, Loaded, environment};
 pub use log::{LogFormat, LogSettings};
+pub use notify::{
+    DiscordSettings, EmailSettings, LineSettings, MailEncryption, NoticeRules, NotifySettings, NtfySettings,
+    SlackSettings, TelegramSettings, WebhookSettings,
+};
 pub use origins::AllowedOrigins;
 pub use prices::PriceSettings;
 pub use providers::{ProviderRules, ProviderSettings, ProviderTable, Providers};
@@ -50,8 +55,8 @@ pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
 pub use secret::Secret;
 pub use server::{Network, ServerSettings};
 pub use settings::{
-    AriaSettings, DataSettings, HeartbeatSettings, OrionSettings, PublishSettings, SentioSettings, Settings,
-    SignalSettings, SocketioSettings,
+    AriaSettings, DataSettings, HeartbeatSettings, McpSettings, OrionSettings, PublishSettings, SentioSettings,
+    Settings, SignalSettings, SocketioSettings,
 };
 pub use setups::SetupSettings;
 pub use sources::{DemoSettings, ReplaySettings, ReplaySpeed, SimulatorSettings, SourceSettings, TradingviewSettings};

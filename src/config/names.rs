@@ -10,7 +10,7 @@ pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment variables and their settings, apart from those of the providers. Every setting also has a long one,
 /// see [`long`].
-pub(super) const SHORT: [(&str, &str); 37] = [
+pub(super) const SHORT: [(&str, &str); 38] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -29,6 +29,7 @@ pub(super) const SHORT: [(&str, &str); 37] = [
     ("ORION_TRADINGVIEW_TOKEN", "tradingview.webhook_token"),
     ("ORION_DEMO_DESK", "demo.desk"),
     ("ORION_DEMO_USERS", "demo.users"),
+    ("ORION_MCP", "mcp.enabled"),
     ("ORION_INGEST_TOKEN", "auth.ingest_token"),
     ("ORION_ADMIN_TOKEN", "auth.admin_token"),
     ("ORION_READ_AUTH", "auth.read_auth"),
@@ -73,7 +74,8 @@ pub(super) fn is_secret(key: &str, providers: &Providers) -> bool {
     }
     // A public key is not secret, nor is the path of a key.
     let is_other = ["public_key", "tls_key"].iter().any(|name| key.ends_with(name));
-    let secrets = ["token", "secret", "key", "webhook_url", "credentials"];
+    let secrets =
+        ["token", "secret", "key", "webhook_url", "credentials", "password", "ntfy.topic", "notify.webhook.url"];
     !is_other && secrets.iter().any(|name| key.ends_with(name))
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::value::{self, duration};
 use super::{
     Alerts, Auth, ClusterSettings, DemoSettings, InstrumentEntry, InstrumentSet, Limits, List, LogSettings,
-    PriceSettings, Providers, ReplaySettings, ServerSettings, SetupSettings, SimulatorSettings, SourceSettings,
-    TradingviewSettings,
+    NotifySettings, PriceSettings, Providers, ReplaySettings, ServerSettings, SetupSettings, SimulatorSettings,
+    SourceSettings, TradingviewSettings,
 };
 use crate::domain::LevelLimits;
 
@@ -41,6 +41,8 @@ pub struct Settings {
     pub providers: Providers,
     /// The demo desk.
     pub demo: DemoSettings,
+    /// The interface for agents.
+    pub mcp: McpSettings,
     /// Authentication.
     pub auth: Auth,
     /// The quality of prices, and the failover between sources.
@@ -63,6 +65,8 @@ pub struct Settings {
     pub sentio: SentioSettings,
     /// Alerts to the operator.
     pub alerts: Alerts,
+    /// Notices about signals, to where people are.
+    pub notify: NotifySettings,
     /// A cluster of several nodes.
     pub cluster: ClusterSettings,
     /// The log.
@@ -84,6 +88,7 @@ impl Default for Settings {
             tradingview: TradingviewSettings::default(),
             providers: Providers::default(),
             demo: DemoSettings::default(),
+            mcp: McpSettings::default(),
             auth: Auth::default(),
             prices: PriceSettings::default(),
             publish: PublishSettings::default(),
@@ -95,6 +100,7 @@ impl Default for Settings {
             aria: AriaSettings::default(),
             sentio: SentioSettings::default(),
             alerts: Alerts::default(),
+            notify: NotifySettings::default(),
             cluster: ClusterSettings::default(),
             log: LogSettings::default(),
             instruments: Vec::new(),
@@ -149,6 +155,15 @@ impl Default for DataSettings {
             low_space_mib: 256,
         }
     }
+}
+
+/// The interface for agents, by the Model Context Protocol.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct McpSettings {
+    /// Whether `POST /mcp` is there. Default off.
+    #[serde(deserialize_with = "value::flag")]
+    pub enabled: bool,
 }
 
 /// How prices are published.

@@ -49,6 +49,7 @@ impl Settings {
         self.setups.check()?;
         self.alerts.check()?;
         self.cluster.check()?;
+        self.notify.check(&instruments)?;
         if self.cluster.is_on() && self.sources.runs(SourceSettings::REPLAY) {
             let reason = "'replay' has the clock of its recording, and the nodes of a cluster (cluster.urls) share one";
             return Err(Problem::new("sources.enabled", reason));
@@ -79,6 +80,7 @@ impl Settings {
                 !self.tradingview.addresses.is_empty() && self.tradingview.webhook_token.is_none(),
                 "tradingview.addresses has no effect without ORION_TRADINGVIEW_TOKEN",
             ),
+            (replay && !self.notify.enabled().is_empty(), "notices are not sent while a recording is replayed"),
             (replay && self.demo.desk, "demo.desk has no effect while a recording is replayed"),
             (!replay && self.replay.file.is_some(), "replay.file has no effect without ORION_SOURCES=replay"),
             (

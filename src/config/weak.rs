@@ -92,6 +92,7 @@ impl Settings {
             .into_iter()
             .chain(self.providers.secrets())
             .chain([webhook])
+            .chain(self.notify.secrets().map(|(key, secret)| (key.to_owned(), secret)))
             .filter_map(|(key, secret)| Some(paste_warnings(&named(&key), secret?)));
         guess_warnings.chain(paste_warnings.flatten()).collect()
     }

@@ -111,6 +111,10 @@ codes! {
     TooManyConnections "too_many_connections" 429,
     /// A bug in the server.
     Internal "internal" 500,
+    /// The channel of the notice is not set up.
+    NotConfigured "not_configured" 500,
+    /// The service did not take the notice.
+    NotDelivered "not_delivered" 500,
     /// The push could not be stored now; nothing of it was accepted.
     NotStored "not_stored" 503,
     /// The server has too much to do.

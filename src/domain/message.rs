@@ -76,6 +76,11 @@ pub struct UserNote {
     pub seen: Option<u64>,
 }
 
+impl UserNote {
+    /// What the names of the notes begin with that the notices keep: not users, but how far each channel is.
+    pub const NOTICES: &str = "notify\u{1f}";
+}
+
 /// A relayed message, validated and in the shape that its dashboard reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayedMessage {

@@ -8,8 +8,9 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
-use crate::domain::{ErrorCode, PROTOCOL};
+use crate::domain::{ErrorCode, Fault, PROTOCOL};
 use crate::ingest::{ErrorBody, MalformedBody, PushError};
+use crate::notify::LineError;
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
 
@@ -60,6 +61,9 @@ pub enum ApiError {
     /// The route does not exist.
     #[error("There is nothing here")]
     NotFound,
+    /// The interface for agents is off.
+    #[error("The interface for agents is off; the operator of this server sets ORION_MCP=1")]
+    McpOff,
     /// The signal does not exist.
     #[error("No signal has this id")]
     SignalNotFound,
@@ -72,6 +76,9 @@ pub enum ApiError {
     /// Too many requests of this kind are in progress, and this one waited for the longest permitted time.
     #[error("The server has too many requests of this kind to do; please try again in a second")]
     Overloaded,
+    /// A message to LINE was not sent.
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// A bug in the server.
     #[error("Something went wrong here")]
     Internal,
@@ -90,13 +97,25 @@ impl ApiError {
             Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
             Self::PayloadTooLarge(_) => ErrorCode::PayloadTooLarge,
             Self::RequestTimeout => ErrorCode::RequestTimeout,
-            Self::NotFound => ErrorCode::NotFound,
+            Self::NotFound | Self::McpOff => ErrorCode::NotFound,
             Self::SignalNotFound => ErrorCode::SignalNotFound,
             Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
             Self::Unreadable(_) => ErrorCode::Unavailable,
             Self::Overloaded => ErrorCode::Overloaded,
+            Self::Line(LineError::NotConfigured) => ErrorCode::NotConfigured,
+            Self::Line(LineError::Failed(_)) => ErrorCode::NotDelivered,
             Self::Internal => ErrorCode::Internal,
         }
+    }
+
+    /// Returns the status of the response.
+    pub(super) fn status(&self) -> StatusCode {
+        self.code().http_status()
+    }
+
+    /// Returns the error of invalid parameters.
+    pub(crate) fn of_faults(faults: Vec<Fault>) -> Self {
+        PushError::of_faults(faults).map_or(Self::Internal, Self::Push)
     }
 
     /// Returns the body of the response.
@@ -147,7 +166,7 @@ impl ApiError {
         {
             tracing::warn!(%error, suppressed, "the history cannot be read");
         }
-        let status = self.code().http_status();
+        let status = self.status();
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

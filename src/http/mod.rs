@@ -10,6 +10,7 @@ mod compress;
 mod console;
 pub mod cors;
 mod describe;
+mod detections;
 mod document;
 mod error;
 mod etag;
@@ -18,8 +19,11 @@ pub mod host;
 mod ingest;
 mod killzones;
 mod market;
+mod mcp;
+mod notices;
 mod observe;
 mod ops;
+mod outcomes;
 mod overview;
 mod overview_lists;
 mod params;
@@ -29,6 +33,7 @@ mod requests;
 mod router;
 mod sources;
 mod stats;
+mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod webhooks;
@@ -39,14 +44,17 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::cluster::ClusterHandle;
+use crate::config::AllowedOrigins;
 use crate::domain::{Instruments, WallClock};
 use crate::hub::Hub;
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::listener::ConnectionRegistry;
+use crate::notify::Notices;
 use crate::pipeline::Feeds;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
+use crate::transport::Gateway;
 use crate::transport::events::PublishedTypes;
 
 pub use asyncapi::StreamDescriptions;
@@ -85,6 +93,8 @@ pub struct AppState {
     pub connections: Arc<ConnectionRegistry>,
     /// The last prices, and the position of the log.
     pub hub: Arc<Hub>,
+    /// What streams and long polls are served with.
+    pub gateway: Arc<Gateway>,
     /// The types of messages that may be published.
     pub published: Arc<PublishedTypes>,
     /// What is said of the streams.
@@ -93,12 +103,18 @@ pub struct AppState {
     pub history: Reader,
     /// Limits how many expensive reads run at the same time.
     pub reads: ReadLimit,
+    /// The number of bars on each side of a swing, for the detectors.
+    pub swing_length: usize,
     /// The cache of computed statistics.
     pub stats: Arc<StatsCache>,
     /// What `/ready` reports.
     pub readiness: Arc<Readiness>,
+    /// The pages that may use the interface for agents; `None` if it is off.
+    pub agents: Option<AllowedOrigins>,
     /// The cluster that this process is a node of.
     pub cluster: Option<ClusterHandle>,
+    /// The notices about signals.
+    pub notices: Notices,
     /// The wall clock.
     pub clock: WallClock,
     /// The start of the process, for its uptime.

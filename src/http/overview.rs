@@ -16,13 +16,14 @@ use super::admin::AdminAccess;
 use super::cluster::this_node;
 use super::ops::{PartObject, parts};
 use super::overview_lists::{
-    AlertState, ConnectionCount, CutCount, DuplicateCount, LogState, NodeEntry, PresenceCount, ProcessState,
-    QueueDepth, RefusedCount, RejectEntry, SlowClient,
+    AlertState, ConnectionCount, CutCount, DuplicateCount, LogState, NodeEntry, NoticesEntry, PresenceCount,
+    ProcessState, QueueDepth, RefusedCount, RejectEntry, SlowClient,
 };
 use super::sources::{self, SourceObject};
 use crate::domain::iso;
 use crate::hub::Channels;
 use crate::listener::SlowConnection;
+use crate::notify::ReceiverState;
 use crate::telemetry::{Metrics, Reject};
 
 /// Largest number of slow clients in the answer.
@@ -45,6 +46,9 @@ struct OverviewObject {
     #[schema(value_type = LogState)]
     log: Value,
     logins: i64,
+    /// The receivers of notices: whether they take messages, and since when a step waits.
+    #[schema(value_type = Vec<NoticesEntry>)]
+    notices: Vec<Value>,
     #[schema(value_type = BTreeMap<String, PartObject>)]
     parts: BTreeMap<&'static str, PartObject>,
     #[schema(value_type = Vec<PresenceCount>)]
@@ -99,6 +103,7 @@ pub(super) async fn overview(_: AdminAccess, State(state): State<AppState>) -> R
             "disk_free_bytes": metrics.disk_free_bytes.get(),
         }),
         logins: metrics.logins.get(),
+        notices: state.notices.states().iter().map(notice_lane).collect(),
         parts: parts(&conditions),
         presence: state.hub.channels().into_iter().map(presence).collect(),
         process: json!({
@@ -135,6 +140,13 @@ fn connections(metrics: &Metrics) -> Vec<Value> {
         connection["namespace"] = connection["endpoint"].clone();
     }
     connections
+}
+
+fn notice_lane(lane: &ReceiverState) -> Value {
+    json!({
+        "channel": lane.label(), "failures": lane.failures, "problem": lane.problem,
+        "waiting_since": lane.waiting_since.map(iso), "sent_at": lane.sent_at.map(iso),
+    })
 }
 
 fn presence(channels: Channels) -> Value {

@@ -75,6 +75,25 @@ pub(super) struct QueueDepth {
     depth: i64,
 }
 
+/// A receiver of notices.
+#[derive(Debug, ToSchema)]
+#[schema(as = OverviewNotices)]
+pub(super) struct NoticesEntry {
+    /// Telegram, LINE, and so on.
+    channel: String,
+    /// How many times in a row it did not take a message.
+    failures: u64,
+    /// Why it does not take messages; null while it does.
+    #[schema(required)]
+    problem: Option<String>,
+    /// Since when a step waits; null while none does.
+    #[schema(required, format = DateTime)]
+    waiting_since: Option<String>,
+    /// When it took the last message; null before the first one.
+    #[schema(required, format = DateTime)]
+    sent_at: Option<String>,
+}
+
 /// Refused requests and connections.
 #[derive(Debug, ToSchema)]
 #[schema(as = OverviewRefused)]

@@ -50,6 +50,17 @@ pub(crate) struct SignalRequest {
     dry_run: Option<bool>,
 }
 
+/// A signal for LINE.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({
+    "signal": {"id": "model_001", "symbol": "EURUSD", "direction": "long", "entry_price": 1.16}, "dry_run": true
+}))]
+pub(super) struct LineRequest {
+    signal: Option<SignalRequest>,
+    /// Only validate the signal: nothing is sent.
+    dry_run: Option<bool>,
+}
+
 /// The end of a signal.
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"status": "invalidated", "reason": "news"}))]
@@ -58,6 +69,8 @@ pub(super) struct EndRequest {
     status: SignalStatus,
     /// Why it is invalidated: `manual` if absent.
     reason: Option<String>,
+    /// Only validate: nothing is published.
+    dry_run: Option<bool>,
 }
 
 /// A price, or up to 1,000 of them.

@@ -149,6 +149,6 @@ impl MessageCache {
 fn seq_of(publication: &Envelope) -> u64 {
     match publication.event() {
         Event::RelayedMessage(published) => published.seq,
-        Event::Signal(_) | Event::Price(_) => 0,
+        _ => 0,
     }
 }

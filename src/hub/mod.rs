@@ -4,6 +4,7 @@
 //! Publishing and reading the snapshot take the same lock. A client therefore misses no event between its snapshot and
 //! its first live event, and gets none twice.
 
+mod announcements;
 mod clients;
 mod envelope;
 mod message_cache;
@@ -21,6 +22,7 @@ use crate::domain::{
     Audience, Event, MessageType, Now, Position, PriceUpdate, PrunedMessages, Quality, RelayedMessage, Signal, Symbol,
 };
 use crate::telemetry::Metrics;
+pub use announcements::announce;
 use clients::Clients;
 pub use clients::{Channels, Membership};
 pub use envelope::{Encoding, Envelope};
@@ -108,7 +110,8 @@ impl Hub {
                     last.set(last.get().max(at));
                     snapshot.signals.restore(publication);
                 }
-                Event::Signal(_) | Event::Price(_) => snapshot.signals.restore(publication),
+                Event::Signal(_) => snapshot.signals.restore(publication),
+                Event::Price(_) | Event::Cursor(_) | Event::Killzone(_) => {}
             }
         }
     }
@@ -132,6 +135,19 @@ impl Hub {
             }
             self.metrics.events_published_total.with_label_values(&[publication.event().kind()]).inc();
         }
+    }
+
+    /// Publishes the position of the log, for clients whose filters have left out what was published before. Returns it;
+    /// `None` when it is still `last`.
+    pub fn publish_position(&self, last: u64) -> Option<u64> {
+        let snapshot = self.snapshot.lock();
+        let position = snapshot.position.clone();
+        let seq = Some(position.seq).filter(|seq| *seq != last)?;
+        let batch = [Arc::new(Envelope::unplaced(Event::Cursor(position)))];
+        for sink in self.sinks.read().iter() {
+            sink.deliver(&batch);
+        }
+        Some(seq)
     }
 
     /// Registers a sink together with a look at the snapshot: what the snapshot does not have yet reaches the sink.
@@ -176,7 +192,7 @@ impl Hub {
     pub fn prices(&self) -> Vec<Arc<PriceUpdate>> {
         let price = |publication: &Arc<Envelope>| match publication.event() {
             Event::Price(update) => Some(update.clone()),
-            Event::Signal(_) | Event::RelayedMessage(_) => None,
+            _ => None,
         };
         self.snapshot.lock().prices.values().filter_map(price).collect()
     }
@@ -200,6 +216,7 @@ impl Snapshot {
                 self.signals.append(publication.clone());
             }
             Event::RelayedMessage(published) => self.messages.append(published, publication),
+            Event::Cursor(_) | Event::Killzone(_) => {}
         }
     }
 
@@ -232,7 +249,7 @@ impl Snapshot {
     pub fn signals_by_age(&self, wanted: impl Fn(&Signal, Duration) -> bool) -> Vec<Arc<Envelope>> {
         let is_wanted = |publication: &Envelope, age| match publication.event() {
             Event::Signal(signal) => wanted(signal, age),
-            Event::Price(_) | Event::RelayedMessage(_) => false,
+            _ => false,
         };
         let signals = self.signals.signals().filter(|(publication, age)| is_wanted(publication, *age));
         let mut signals: Vec<_> = signals.map(|(publication, _)| publication.clone()).collect();

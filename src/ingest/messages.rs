@@ -17,7 +17,8 @@ pub struct SignalAnswer {
     #[schema(value_type = SignalStatus)]
     pub status: &'static str,
     pub dry_run: bool,
-    /// Always false: this server does not send notifications.
+    /// Whether a message about the signal goes to LINE: LINE is set up and takes messages, and the rules of `notify.line`
+    /// take this signal in this state. It is sent from the log after this answer, at least once.
     pub line_sent: bool,
     #[schema(format = DateTime)]
     pub timestamp: String,

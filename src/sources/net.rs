@@ -177,7 +177,7 @@ fn pause(headers: &HeaderMap, now: DateTime<Utc>) -> Duration {
 }
 
 /// Returns a provider's text for a log line: shortened, on one line, and without `secret`, which some providers repeat.
-pub(super) fn words(text: &str, secret: &str) -> String {
+pub fn words(text: &str, secret: &str) -> String {
     let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "***") };
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_WORDS).collect::<String>().trim().to_owned()
 }

@@ -13,48 +13,70 @@ use crate::domain::{MessageType, RelayedMessage};
 
 /// The end of what a delayed reader sees; it moves on.
 #[derive(Debug)]
-pub struct Cutoff(Mutex<(u64, DateTime<Utc>)>);
+pub struct Cutoff(Mutex<CutoffState>);
+
+#[derive(Debug, Clone, Copy)]
+struct CutoffState {
+    seq: u64,
+    at: DateTime<Utc>,
+    /// Where the bars of a recording end, by their own time; `None` where that is the wall clock's.
+    recorded: Option<DateTime<Utc>>,
+}
 
 impl Cutoff {
     /// Returns a cutoff after event `seq`, and after what was stored at `at`.
     pub fn new(seq: u64, at: DateTime<Utc>) -> Self {
-        Self(Mutex::new((seq, at)))
+        Self(Mutex::new(CutoffState { seq, at, recorded: None }))
+    }
+
+    /// Returns the cutoff of a server that replays a recording: no bar is before it until [`set_recorded`](Self::set_recorded).
+    #[must_use]
+    pub fn of_recording(self) -> Self {
+        self.0.lock().recorded = Some(DateTime::<Utc>::MIN_UTC);
+        self
+    }
+
+    /// Moves the end of a recording's bars to the time of a price in it; never back.
+    pub fn set_recorded(&self, at: DateTime<Utc>) {
+        let mut cutoff = self.0.lock();
+        cutoff.recorded = cutoff.recorded.map(|recorded| recorded.max(at));
     }
 
     /// Moves the cutoff to event `seq`; never back.
     pub fn set_seq(&self, seq: u64) {
         let mut cutoff = self.0.lock();
-        cutoff.0 = cutoff.0.max(seq);
+        cutoff.seq = cutoff.seq.max(seq);
     }
 
     /// Moves the cutoff to what was stored at `at`; never back.
     pub fn set_time(&self, at: DateTime<Utc>) {
         let mut cutoff = self.0.lock();
-        cutoff.1 = cutoff.1.max(at);
+        cutoff.at = cutoff.at.max(at);
     }
 
     /// Returns the time of the cutoff.
     pub fn time(&self) -> DateTime<Utc> {
-        self.0.lock().1
+        self.0.lock().at
     }
 
     /// Tells a connection with the views where they end.
     pub(super) fn apply(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let (seq, at) = *self.0.lock();
+        let CutoffState { seq, at, recorded } = *self.0.lock();
+        let bars = recorded.map_or(at, |recorded| recorded.min(at));
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
         // Records are a chain, so they are cut behind the last one that is old enough.
         let mut set = connection.prepare_cached(
-            "UPDATE temp.cutoff SET seq = ?1, at = ?2, record = coalesce( \
+            "UPDATE temp.cutoff SET seq = ?1, at = ?2, bars = ?3, record = coalesce( \
              (SELECT o.seq FROM main.outcomes o WHERE o.stored_at <= ?2 ORDER BY o.seq DESC LIMIT 1), 0)",
         )?;
-        set.execute((seq, at.timestamp_millis())).map(drop)
+        set.execute((seq, at.timestamp_millis(), bars.timestamp_millis())).map(drop)
     }
 }
 
 /// What a signal was at the cutoff is the body of its last event up to there.
 const VIEWS: &str = "
-CREATE TEMP TABLE cutoff (seq INTEGER NOT NULL, at INTEGER NOT NULL, record INTEGER NOT NULL) STRICT;
-INSERT INTO cutoff VALUES (0, 0, 0);
+CREATE TEMP TABLE cutoff (seq INTEGER NOT NULL, at INTEGER NOT NULL, bars INTEGER NOT NULL, record INTEGER NOT NULL) STRICT;
+INSERT INTO cutoff VALUES (0, 0, 0, 0);
 CREATE TEMP VIEW signal_events AS SELECT * FROM main.signal_events WHERE seq <= (SELECT seq FROM temp.cutoff);
 CREATE TEMP VIEW signals AS SELECT s.first_seq,
   CASE WHEN s.last_seq <= (SELECT seq FROM temp.cutoff) THEN s.last_seq ELSE
@@ -75,7 +97,7 @@ CREATE TEMP VIEW open_outcomes AS SELECT s.id AS signal_id, NULL AS body, NULL A
   WHERE s.status = 'confirmed' AND NOT EXISTS (SELECT 1 FROM temp.outcomes o WHERE o.signal_id = s.id)
     AND (EXISTS (SELECT 1 FROM main.open_outcomes o WHERE o.signal_id = s.id)
       OR EXISTS (SELECT 1 FROM main.outcomes o WHERE o.signal_id = s.id));
-CREATE TEMP VIEW bars AS SELECT * FROM main.bars WHERE opened_at + 60000 <= (SELECT at FROM temp.cutoff);
+CREATE TEMP VIEW bars AS SELECT * FROM main.bars WHERE opened_at + 60000 <= (SELECT bars FROM temp.cutoff);
 CREATE TEMP VIEW published AS SELECT * FROM main.published WHERE at <= (SELECT at FROM temp.cutoff);
 ";
 

@@ -164,6 +164,13 @@ pub(super) fn of(connection: &Connection, id: &SignalId) -> rusqlite::Result<Opt
     statement.query_map([id.as_str()], checked::record)?.next().transpose()
 }
 
+/// Returns the records after number `seq`, ascending.
+pub(super) fn after(connection: &Connection, seq: u64, limit: usize) -> rusqlite::Result<Vec<(u64, TradeOutcome)>> {
+    let mut statement = connection.prepare_cached(&checked::records("WHERE o.seq > ?1 ORDER BY o.seq LIMIT ?2"))?;
+    let numbered = |row: &Row<'_>| Ok((row.get(0)?, checked::record(row)?));
+    statement.query_map((seq, limit), numbered)?.collect()
+}
+
 /// Returns a statement on open records for [`checked::current`], with three more columns.
 fn open_records(rest: &str) -> String {
     checked::states_and(", o.signal_id, o.body, o.hash", &format!("JOIN open_outcomes o ON o.signal_id = s.id {rest}"))

@@ -16,9 +16,9 @@ use super::error::StoreError;
 use super::event_log::RequestId;
 use super::open::{Contents, Recovered};
 use super::queries::{self, HistoryPage, HistoryQuery, SignalChange, StateRow};
-use super::{bars, outcomes, replica, row, schema};
+use super::{bars, outcomes, replica, row, schema, users};
 use crate::domain::{
-    Bar, BarInterval, MessageType, RelayedMessage, Signal, SignalId, SourceName, Symbol, TradeOutcome,
+    Bar, BarInterval, MessageType, Progress, RelayedMessage, Signal, SignalId, SourceName, Symbol, TradeOutcome,
 };
 use crate::telemetry::Metrics;
 
@@ -52,6 +52,11 @@ impl Reader {
             Arc::new(ReaderPool::new(file, connections, Arc::clone(metrics), Some(Arc::clone(cutoff))))
         };
         Self { pool: pool(MAX_CONNECTIONS), lookups: pool(1), ..self.clone() }
+    }
+
+    /// Returns the time up to which a delayed reader sees the log; `None` for one without a delay.
+    pub fn cutoff(&self) -> Option<DateTime<Utc>> {
+        self.pool.cutoff.as_ref().map(|cutoff| cutoff.time())
     }
 
     /// Returns the number of the last event that was stored at `at` or before.
@@ -196,6 +201,43 @@ impl Reader {
         }
     }
 
+    /// Returns the records after number `seq` in the order in which they were stored, at most `limit` and 1,000.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn outcomes_after(&self, seq: u64, limit: usize) -> Result<Vec<(u64, TradeOutcome)>, StoreError> {
+        let limit = limit.min(queries::MAX_ROWS);
+        self.pool.query(move |connection| outcomes::after(connection, seq, limit)).await
+    }
+
+    /// Returns the numbers of the last event and of the last record.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn last_entries(&self) -> Result<(u64, u64), StoreError> {
+        self.pool.query(|connection| Ok((schema::head(connection)?.seq, outcomes::head(connection)?.seq))).await
+    }
+
+    /// Returns the confirmed signals whose record is open, oldest confirmation first, with how many targets they have
+    /// reached.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn open_signals(&self) -> Result<Vec<(Signal, usize)>, StoreError> {
+        let open = self.pool.query(outcomes::open).await?;
+        let hits = |progress: Option<Progress>| progress.map_or(0, |progress| progress.targets_hit);
+        Ok(open.into_iter().map(|(signal, progress)| (signal, hits(progress))).collect())
+    }
+
+    /// Returns the last message that a [note](crate::domain::UserNote) with this name has; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn seen(&self, note: &str) -> Result<Option<u64>, StoreError> {
+        let note = note.to_owned();
+        self.pool.query(move |connection| users::seen(connection, &note)).await
+    }
+
     /// Returns the record of a signal; `None` while there is none.
     ///
     /// # Errors
@@ -219,8 +261,32 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn bars(&self, symbol: &Symbol, interval: BarInterval, limit: usize) -> Result<Vec<Bar>, StoreError> {
+        self.bars_until(symbol, interval, None, limit).await
+    }
+
+    /// Returns the same bars as [`bars`](Self::bars), made of the minutes that opened before a time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn bars_before(
+        &self,
+        symbol: &Symbol,
+        interval: BarInterval,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Bar>, StoreError> {
+        self.bars_until(symbol, interval, Some(before), limit).await
+    }
+
+    async fn bars_until(
+        &self,
+        symbol: &Symbol,
+        interval: BarInterval,
+        before: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Bar>, StoreError> {
         let symbol = symbol.clone();
-        let read = self.pool.query(move |connection| bars::of(connection, &symbol, interval, limit)).await?;
+        let read = self.pool.query(move |connection| bars::of(connection, &symbol, interval, before, limit)).await?;
         self.pool.metrics.count_damaged_rows(bars::TABLE, read.damaged);
         Ok(read.bars)
     }

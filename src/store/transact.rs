@@ -1,6 +1,7 @@
 //! The transactions of the writer, including the check of the files, the watermark, and the checkpoints.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -15,6 +16,10 @@ use super::{commit, compare, meta, outcomes, passing, queries, replica, schema};
 pub(super) const CHECKPOINT_FRAMES: u32 = 1_000;
 /// Additional frames before the next attempt when a checkpoint could not move all of them.
 const CHECKPOINT_RETRY_FRAMES: u32 = 250;
+/// How long the log waits for reads to end when it is closed, and how often it looks.
+const READS_END_TIMEOUT: Duration = Duration::from_secs(1);
+const READS_END_PAUSE: Duration = Duration::from_millis(20);
+
 /// Identifies the open files by device and inode, where the system has these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileIdentity {
@@ -74,7 +79,7 @@ impl Writer {
     /// Ensures that the open files are still those with the log's names, so that nothing is acknowledged that goes into
     /// a deleted file.
     fn ensure_same_files(&mut self) -> Result<(), StoreError> {
-        let found = FileIdentity::of(&self.file);
+        let mut found = FileIdentity::of(&self.file);
         // SQLite goes on writing into a file that was removed or replaced.
         if self.connection.is_some() && found.log != self.identity.log {
             self.connection = None;
@@ -89,11 +94,14 @@ impl Writer {
             );
             let anew = WatermarkFile::create(&path, kept.last().clone());
             self.watermark = Some(anew.map_err(|error| StoreError::io(&path, &error))?);
+            found.watermark = inode(&path);
         }
         if self.connection.is_none() {
             self.connection = Some(self.reopen()?);
+            found.log = FileIdentity::of(&self.file).log;
         }
-        self.identity = FileIdentity::of(&self.file);
+        // What was not made anew is what was looked at: a file that was replaced since is found the next time.
+        self.identity = found;
         Ok(())
     }
 
@@ -200,6 +208,12 @@ impl Writer {
     pub(super) fn mark_closed(&mut self) -> Result<(), StoreError> {
         self.attempt(|transaction, _| meta::set(transaction, meta::CLOSED, 1))?;
         self.checkpoint(self.heads)?;
+        // A read that has begun keeps some of it in the write-ahead log until it ends.
+        let until = Instant::now() + READS_END_TIMEOUT;
+        while self.is_half_checkpointed && Instant::now() < until {
+            std::thread::sleep(READS_END_PAUSE);
+            self.checkpoint(self.heads)?;
+        }
         let position = last_commit(&mut self.follower, &self.file)?;
         if let Some(watermark) = self.watermark.as_mut().filter(|_| !self.is_half_checkpointed) {
             let closed = watermark.write_through(self.heads, WatermarkPhase::Closed(position));

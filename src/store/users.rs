@@ -8,6 +8,8 @@ use crate::domain::{UserNote, parse_epoch_millis};
 
 /// Maximum number of users; beyond it, those with the oldest notes are removed.
 const MAX_USERS: u64 = 100_000;
+/// Maximum number of notes of the notices among them.
+const MAX_NOTICE_NOTES: u64 = 20_000;
 /// The table.
 pub(super) const TABLE: &str = "users";
 /// All rows with their checksums.
@@ -57,12 +59,28 @@ pub(super) fn last_note(connection: &Connection) -> rusqlite::Result<u64> {
     connection.prepare_cached("SELECT coalesce(max(noted), 0) FROM users")?.query_row([], |row| row.get(0))
 }
 
-/// Removes users beyond [`MAX_USERS`]. Called periodically.
+/// Removes users beyond [`MAX_USERS`], and notes of the notices beyond [`MAX_NOTICE_NOTES`]: those with the oldest notes.
+/// Called periodically.
 pub(super) fn prune(transaction: &Connection) -> rusqlite::Result<u64> {
     let mut statement = transaction.prepare_cached(
         "DELETE FROM users WHERE noted <= (SELECT noted FROM users ORDER BY noted DESC LIMIT 1 OFFSET ?1)",
     )?;
-    statement.execute([MAX_USERS]).map(|removed| removed as u64)
+    let removed = statement.execute([MAX_USERS])?;
+    // Names that begin with the prefix: its last character is followed by the next one.
+    let mut statement = transaction.prepare_cached(
+        "DELETE FROM users WHERE user >= ?1 AND user < ?2 AND noted <= \
+         (SELECT noted FROM users WHERE user >= ?1 AND user < ?2 ORDER BY noted DESC LIMIT 1 OFFSET ?3)",
+    )?;
+    let after = UserNote::NOTICES.replace('\u{1f}', " ");
+    let of_notices = statement.execute((UserNote::NOTICES, after, MAX_NOTICE_NOTES))?;
+    Ok((removed + of_notices) as u64)
+}
+
+/// Returns the last message of a note; `None` when there is none.
+pub(super) fn seen(connection: &Connection, user: &str) -> rusqlite::Result<Option<u64>> {
+    let sql = "SELECT user, not_before, seen, noted, checksum FROM users WHERE user = ?1";
+    let note = connection.prepare_cached(sql)?.query_row([user], read).optional()?;
+    Ok(note.and_then(|note| note.seen))
 }
 
 /// Checks every row; fails at the first damaged one.

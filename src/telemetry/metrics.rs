@@ -138,6 +138,8 @@ metrics! {
     http_request_seconds: Histogram[LATENCY],
     /// Requests of expensive routes that were rejected because too many were running, by route
     reads_refused_total: IntCounterVec["route"],
+    /// Tools that agents called over /mcp, by tool and outcome (ok, error)
+    mcp_calls_total: IntCounterVec["tool", "outcome"],
     /// Time to commit a batch to the signal log
     store_commit_seconds: Histogram[LATENCY],
     /// Signal events per commit
@@ -184,6 +186,20 @@ metrics! {
     alerts_firing: IntGaugeVec["alert"],
     /// Attempts to deliver an alert to the webhook
     alert_deliveries_total: IntCounterVec["outcome"],
+    /// Notices that a service has taken as new messages
+    notify_sent_total: IntCounterVec["channel"],
+    /// Notices that were edited into an earlier message
+    notify_edited_total: IntCounterVec["channel"],
+    /// Attempts that a service has refused, and notices that it will never take
+    notify_failed_total: IntCounterVec["channel"],
+    /// Attempts that failed and are repeated
+    notify_retried_total: IntCounterVec["channel"],
+    /// Steps of signals that no message was sent for: 'rules', 'quiet' hours, 'old'
+    notify_skipped_total: IntCounterVec["channel", "reason"],
+    /// Age of the oldest step that waits to be sent; 0 when none waits
+    notify_lag_seconds: GaugeVec["channel"],
+    /// Receivers that do not take notices now
+    notify_failing: IntGaugeVec["channel"],
     /// The running version, as a label
     build_info: IntGaugeVec["version"],
     /// Total user and system CPU time spent in seconds

@@ -17,10 +17,12 @@ mod handshake;
 pub mod lane;
 pub mod messages;
 pub(crate) mod pace;
+pub(crate) mod poll;
 pub mod requests;
 pub(crate) mod resume;
 pub mod shape;
 pub mod socketio;
+pub(crate) mod sse;
 mod tokens;
 pub mod ws;
 

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::domain::Symbol;
+use crate::domain::{Direction, Killzone, SetupKind, SignalStatus, Symbol};
 
 /// A channel. `user`: the messages for one user, only over Socket.IO.
 #[derive(Debug, ToSchema)]
@@ -16,6 +16,8 @@ pub enum ChannelName {
     Signals,
     /// Prices.
     Prices,
+    /// The killzone clock.
+    Clock,
     /// Messages for one user.
     User,
 }
@@ -38,6 +40,24 @@ pub struct SubscribeRequest {
     /// Of the channel `user`: the `cursor` or the `sequence` of its last message.
     #[schema(value_type = Option<MessageNumber>)]
     last_event_id: Option<Value>,
+    /// Only signals of at least this confidence.
+    #[schema(minimum = 0, maximum = 1)]
+    min_confidence: Option<f64>,
+    /// Only signals of these directions.
+    #[schema(max_items = 32)]
+    directions: Option<Vec<Direction>>,
+    /// Only signals of these windows.
+    #[schema(max_items = 32)]
+    killzones: Option<Vec<Killzone>>,
+    /// Only signals whose `reason` names one of these setups.
+    #[schema(max_items = 32)]
+    setups: Option<Vec<SetupKind>>,
+    /// Only signals of these sources.
+    #[schema(max_items = 32)]
+    sources: Option<Vec<String>>,
+    /// Only signals in these states.
+    #[schema(max_items = 32)]
+    statuses: Option<Vec<SignalStatus>>,
 }
 
 /// The cursor of a published message, or its sequence number.

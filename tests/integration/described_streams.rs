@@ -353,7 +353,8 @@ impl Listener {
 }
 
 /// What is sent after a time, or at the end of a connection.
-const LATER: [&str; 3] = ["aria_desk/ping", "sentio_market/update", "bots_stream/ping"];
+const LATER: [&str; 5] =
+    ["aria_desk/ping", "sentio_market/update", "bots_stream/ping", "orion_signals/cursor", "orion_push/cursor"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_sent_message_is_described() {
@@ -384,7 +385,11 @@ async fn every_sent_message_is_described() {
         json!({"type": "event", "data": bodies()[0]}),
         unknown,
     ];
-    let narrowed = [json!({"type": "subscribe", "channels": ["prices"], "max_hz": 1}), json!({"type": "unsubscribe"})];
+    let narrowed = [
+        json!({"type": "subscribe", "channels": ["signals", "clock"], "min_confidence": 0.5, "directions": ["long"]}),
+        json!({"type": "subscribe", "channels": ["prices"], "max_hz": 1}),
+        json!({"type": "unsubscribe"}),
+    ];
     let desk = ["subscribe", "unsubscribe", "set_subscriptions", "whoami", "echo"]
         .map(|kind| json!({"type": kind, "channels": ["all"], "payload": 1}));
     let mut listeners = Vec::new();
@@ -433,7 +438,12 @@ async fn every_emitted_event_is_described() {
     let described = Described::of(&server).await;
     let mut client = Socket::with_auth(server.addr, &json!({"token": crate::support::users::admin_token("ana")})).await;
     client.connected().await;
-    client.emit("subscribe", &json!(["signals", "prices", "user", "nonsense"])).await;
+    client
+        .emit(
+            "subscribe",
+            &json!({"channels": ["signals", "prices", "clock", "user", "nonsense"], "min_confidence": 0.1}),
+        )
+        .await;
     let mut heard = client.until("subscribed").await;
     server.push(&signal("a")).await;
     assert_eq!(server.post("/api/prices", &json!({"symbol": "EURUSD", "price": 1.16})).await.0, 200);
@@ -459,6 +469,8 @@ async fn every_emitted_event_is_described() {
         seen.insert(event.clone());
     }
     let known = described.messages.keys().filter(|(channel, key)| channel == "socketio" && !key.starts_with("client."));
+    // Every 15 s at most.
+    seen.insert("cursor".into());
     assert_eq!(seen, known.map(|(_, key)| key.clone()).collect());
     server.stop().await;
 }

@@ -18,7 +18,7 @@ use crate::support::{Native, Packet, Polling, Protocol, Server, Socket, TOKEN, a
 pub(crate) const AUDIENCE: &str = "orion";
 pub(crate) const ADMIN: &str = "the-shared-admin-token";
 pub(crate) const READ: &str = "the-shared-read-token";
-pub(crate) const WEBHOOK: &str = "the-webhooks-token-of-32-letters";
+const WEBHOOK: &str = "the-webhooks-token-of-32-letters";
 /// What stands in everything that was published, but for the price.
 pub(crate) const MARK: &str = "mark-77";
 /// The price, in whatever spelling.
@@ -79,6 +79,8 @@ pub(crate) enum For {
     Ana,
     Administrators,
     Writers,
+    /// Readers and writers: what they find there differs.
+    Agents,
     /// Whoever knows its path.
     Insiders,
     /// WebSocket: readers by the handshake.
@@ -92,7 +94,8 @@ pub(crate) enum For {
 }
 
 use For::{
-    AdminFrame, Administrators, Ana, Everybody, Insiders, Introduced, Readers, Stream, Users, UsersStream, Writers,
+    AdminFrame, Administrators, Agents, Ana, Everybody, Insiders, Introduced, Readers, Stream, Users, UsersStream,
+    Writers,
 };
 
 impl For {
@@ -110,6 +113,7 @@ impl For {
             Users | UsersStream => &[User, Administrator],
             Administrators => &[Administrator, Operator],
             Writers => &[Writer],
+            Agents => &[User, Administrator, Reader, Writer],
             Introduced => &[Nobody, User, Administrator, Reader],
         };
         match (self, who) {
@@ -133,40 +137,55 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) open_for: For,
     pub(crate) asked: &'static str,
-    body: Value,
+    pub(crate) body: Value,
 }
 
-pub(crate) fn routes() -> Vec<Route> {
-    let get = |open_for, path, asked| Route { method: "GET", path, open_for, asked, body: Value::Null };
-    let same = |open_for| move |path| Route { method: "GET", path, open_for, asked: path, body: Value::Null };
+/// The routes that have a body.
+fn routes_with_a_body() -> Vec<Route> {
     let write = |method, path, asked, body| Route { method, path, open_for: Writers, asked, body };
     let mut dry = signal("dry");
     dry["dry_run"] = json!(true);
     let notice = json!({ "type": "notification", "data": { "type": "info", "message": MARK } });
     let price = json!({ "symbol": "EURUSD", "price": 1.23457 });
+    let for_line = json!({ "signal": signal("dry"), "dry_run": true });
     let ticks = json!({ "v": 1, "type": "ticks", "src": "mt5", "seq": 1, "ticks": [] });
-    let mut routes = vec![
+    vec![
         write("POST", "/api/signals", "/api/signals", dry),
         write("PATCH", "/api/signals/{id}", "/api/signals/mark-77", json!({ "status": "confirmed" })),
         write("POST", "/api/prices", "/api/prices", price),
         write("POST", "/api/events", "/api/events", notice),
         write("POST", "/api/mt/ticks", "/api/mt/ticks", ticks),
+        write("POST", "/api/test-line", "/api/test-line", for_line.clone()),
+        write("POST", "/api/send-line-notification", "/api/send-line-notification", for_line),
         Route {
             open_for: Administrators,
             ..write("POST", "/api/admin/revoke", "/api/admin/revoke", json!({ "user": "nobody" }))
         },
         Route {
+            open_for: Agents,
+            ..write("POST", "/mcp", "/mcp", json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }))
+        },
+        Route {
             open_for: Insiders,
             ..write("POST", "/api/webhooks/tradingview/{token}", "/api/webhooks/tradingview/x", json!("x"))
         },
+    ]
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    let get = |open_for, path, asked| Route { method: "GET", path, open_for, asked, body: Value::Null };
+    let same = |open_for| move |path| Route { method: "GET", path, open_for, asked: path, body: Value::Null };
+    let mut routes = routes_with_a_body();
+    routes.extend([
         get(Readers, "/api/signals/{id}", "/api/signals/mark-77"),
         get(Readers, "/api/bars", "/api/bars?symbol=EURUSD&interval=1m"),
+        get(Readers, "/api/detections", "/api/detections?symbol=EURUSD"),
         get(Readers, "/api/v1/market/quote/{symbol}", "/api/v1/market/quote/EURUSD"),
         get(Readers, "/api/v1/market/quotes", "/api/v1/market/quotes?symbols=EURUSD"),
         get(Readers, "/api/v1/market/history/{symbol}", "/api/v1/market/history/EURUSD"),
         get(Ana, "/api/v1/dashboard/earnings", "/api/v1/dashboard/earnings?user_id=ana"),
         get(Introduced, "/ws/user/{id}", "/ws/user/ana"),
-    ];
+    ]);
     routes.extend(["/health", "/ready", "/api/system/health"].map(same(Everybody)));
     routes.extend(PAGES.map(same(Everybody)));
     routes.extend(
@@ -175,8 +194,10 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/prices",
             "/api/sources",
             "/api/stats",
+            "/api/outcomes",
             "/api/instruments",
             "/api/killzones",
+            "/api/stream",
             "/metrics",
             "/api/prices/live",
             "/signals/history",
@@ -359,6 +380,7 @@ async fn server() -> Server {
         ("ORION_AUTH__JWT_AUDIENCE", AUDIENCE),
         ("ORION_ADMIN_TOKEN", ADMIN),
         ("ORION_TRADINGVIEW_TOKEN", WEBHOOK),
+        ("ORION_MCP", "1"),
         ("ORION_SENTIO_TRUST_USER_ID", "1"),
         ("ORION_SENTIO__UPDATE_INTERVAL", "1s"),
     ])
@@ -398,7 +420,7 @@ fn no_complaints(server: &Server) {
     assert!(complaints.len() == expected.len() && are_expected, "{complaints:?}");
 }
 
-pub(crate) fn leaks_nothing(said: &str, token: Option<&str>, context: &str) {
+fn leaks_nothing(said: &str, token: Option<&str>, context: &str) {
     for mark in [MARK, PRICE, SECRET, READ, TOKEN, ADMIN, WEBHOOK].into_iter().chain(token) {
         assert!(!said.contains(mark), "{context} tells {mark}: {said}");
     }
@@ -414,8 +436,16 @@ pub(crate) async fn ask(addr: SocketAddr, route: &Route, token: Option<&str>) ->
     if !route.body.is_null() {
         request = request.json(&route.body);
     }
-    let response = soon(route.asked, request.send()).await.unwrap();
+    let mut response = soon(route.asked, request.send()).await.unwrap();
     let status = response.status().as_u16();
+    if status == 200 && route.asked == "/api/stream" {
+        // What comes before it is the snapshot.
+        let (mut said, end) = (String::new(), "event: subscribed");
+        while !said.contains(end) {
+            said += &String::from_utf8_lossy(&soon(end, response.chunk()).await.unwrap().unwrap());
+        }
+        return (status, said);
+    }
     let goes_on = status == 200 && route.asked == "/api/realtime/events";
     (status, if goes_on { String::new() } else { response.text().await.unwrap() })
 }

@@ -1,6 +1,19 @@
 /** The reading routes of the server. URLs are relative to the page, because a proxy may serve it below a path. */
 
-import type { Instrument, SignalLife, Signals, Source, Statistics } from "../messages.ts";
+import type {
+  Bar,
+  Bars,
+  Detections,
+  Instrument,
+  KillzoneClock,
+  OpenKillzone,
+  Outcomes,
+  OverviewNode,
+  SignalLife,
+  Signals,
+  Source,
+  Statistics,
+} from "../messages.ts";
 
 /** The token from `#token=…`, which never leaves the browser, or from `?token=…`. */
 export const token: string | undefined =
@@ -26,6 +39,54 @@ export function signals(query: Record<string, string>, signal: AbortSignal): Pro
 
 export function signalHistory(id: string): Promise<SignalLife> {
   return get(`api/signals/${encodeURIComponent(id)}`);
+}
+
+/** `GET /api/admin/cluster`; without nodes and stream while the log cannot be asked, and outside of a cluster. */
+export interface ClusterReport {
+  /** What the node that was asked knows. */
+  node: OverviewNode | null;
+  nodes?: {
+    node: string;
+    version: string;
+    state: string;
+    /** Why, when the log cannot be read or is damaged. */
+    reason?: string;
+    term: number;
+    writer: string;
+    stream_seq: number;
+    stream_end: number;
+    has_left: boolean;
+    /** How far its clock is ahead of the asked node's, in milliseconds, at most. */
+    clock_offset: number;
+  }[];
+  stream?: {
+    epoch: string;
+    first: number;
+    last: number;
+    bytes: number;
+    replicas: number;
+    leader: string | null;
+    /** The other NATS servers, each with whether it is up to date. */
+    followers: [string, boolean][];
+    server: string;
+  };
+  error?: string;
+}
+
+export async function bars(query: Record<string, string>, signal: AbortSignal): Promise<readonly Bar[]> {
+  return (await get<Bars>(`api/bars?${new URLSearchParams(query)}`, signal)).bars;
+}
+
+export async function killzones(query: Record<string, string>, signal: AbortSignal): Promise<readonly OpenKillzone[]> {
+  return (await get<KillzoneClock>(`api/killzones?${new URLSearchParams(query)}`, signal)).windows ?? [];
+}
+
+export function detections(query: Record<string, string>, signal: AbortSignal): Promise<Detections> {
+  return get(`api/detections?${new URLSearchParams(query)}`, signal);
+}
+
+export function outcomes(query: Record<string, string>, signal: AbortSignal): Promise<Outcomes> {
+  return get(`api/outcomes?${new URLSearchParams(query)}`, signal);
 }
 
 export function stats(query: Record<string, string>, signal: AbortSignal): Promise<Statistics> {

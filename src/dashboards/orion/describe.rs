@@ -11,7 +11,9 @@ use crate::http::{EventsRequest, PricesRequest, SignalRequest};
 use crate::ingest::{ErrorBody, EventsAnswer, PricesAnswer, SignalAnswer};
 use crate::transport::close::Close;
 use crate::transport::describe::{Messages, StreamAccess, StreamDescription, StreamKind};
-use crate::transport::messages::{ErrorObject, Pong, PriceObject, SignalObject, Subscribed, Unsubscribed};
+use crate::transport::messages::{
+    ErrorObject, KillzoneObject, Pong, PriceObject, SignalObject, Subscribed, Unsubscribed,
+};
 use crate::transport::requests::{PingRequest, SubscribeRequest, UnsubscribeRequest};
 
 /// What the server sends.
@@ -28,6 +30,10 @@ enum OrionFrame {
     },
     /// A new price.
     PriceUpdate { payload: PriceObject<'static> },
+    /// The killzone clock: after `subscribe` with the channel `clock`, and at each change.
+    Killzone { payload: KillzoneObject },
+    /// With filters: the position behind what they have left out.
+    Cursor { cursor: String },
     /// The answer to `subscribe`, after the snapshot.
     Subscribed(Subscribed),
     /// The answer to `unsubscribe`.

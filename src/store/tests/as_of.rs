@@ -12,7 +12,7 @@ fn ticking() -> DateTime<Utc> {
 }
 
 fn all() -> HistoryQuery {
-    HistoryQuery { status: None, symbol: None, killzone: None, since: None, before: None, limit: 10 }
+    HistoryQuery { status: None, symbol: None, killzone: None, filter: None, since: None, before: None, limit: 10 }
 }
 
 #[tokio::test]

@@ -111,6 +111,11 @@ impl DelayedFeed {
 
     async fn publish(&mut self, slot: TimeSlot) {
         let TimeSlot { states, last: [last_signal, last_message], .. } = slot;
+        for event in states.values() {
+            if let Event::Price(update) = event {
+                self.cutoff.set_recorded(update.timestamp);
+            }
+        }
         let states = states.values().map(|event| Arc::new(Envelope::unplaced(delayed(event))));
         self.hub.publish(&states.collect::<Vec<_>>());
         self.publish_messages(last_message).await;

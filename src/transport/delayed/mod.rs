@@ -26,7 +26,7 @@ use self::feed::{DelayedFeed, PastClock};
 use super::Gateway;
 use super::lane::Fanout;
 use crate::domain::{Delay, Event, MessageType, Position};
-use crate::hub::{Envelope, Hub, Sink};
+use crate::hub::{Envelope, Hub, Sink, announce};
 use crate::store::{Cutoff, Recovered, StoreError};
 pub use dispatch::Dispatch;
 
@@ -75,6 +75,8 @@ pub struct Delays {
     builder: OnceLock<Box<dyn BuildView>>,
     clock: fn() -> DateTime<Utc>,
     message_type: fn(&str) -> Option<MessageType>,
+    /// Whether the prices are those of a recording.
+    is_replaying: bool,
 }
 
 impl std::fmt::Debug for Delays {
@@ -85,9 +87,13 @@ impl std::fmt::Debug for Delays {
 
 impl Delays {
     /// Returns no views yet. `message_type` finds the type of stored messages.
-    pub fn new(clock: fn() -> DateTime<Utc>, message_type: fn(&str) -> Option<MessageType>) -> Self {
+    pub fn new(
+        clock: fn() -> DateTime<Utc>,
+        message_type: fn(&str) -> Option<MessageType>,
+        is_replaying: bool,
+    ) -> Self {
         let (views, making, builder) = Default::default();
-        Self { views, making, builder, clock, message_type }
+        Self { views, making, builder, clock, message_type, is_replaying }
     }
 
     /// Sets what builds the routes, once it exists.
@@ -151,7 +157,8 @@ impl Delays {
         let wall = (self.clock)();
         let then = wall - delay.duration();
         let seq = live.log.last_event_at(then).await?;
-        let cutoff = Arc::new(Cutoff::new(seq, then));
+        let cutoff = Cutoff::new(seq, then);
+        let cutoff = Arc::new(if self.is_replaying { cutoff.of_recording() } else { cutoff });
         let log = live.log.as_of(&cutoff);
         let window = live.hub.with_snapshot(crate::hub::Snapshot::replay_window);
         let recovered = log.recover(then - window.max(RECENT), self.message_type).await?;
@@ -195,9 +202,10 @@ impl Delays {
             message_type: self.message_type,
             last_message,
         };
+        let announcing = announce(gateway.hub.clone(), Arc::new(self.clock));
         let stopping = live.tasks.stopping();
         live.tasks.spawn("delayed readers", async move {
-            stopping.run_until_cancelled(feed.run()).await;
+            stopping.run_until_cancelled(async { tokio::join!(feed.run(), announcing) }).await;
             Ok::<_, std::convert::Infallible>(())
         });
         Ok(Arc::new(DelayedView { gateway, router }))

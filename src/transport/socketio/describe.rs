@@ -3,7 +3,9 @@
 use super::personal::MessageMeta;
 use crate::transport::describe::{Messages, StreamAccess, StreamDescription, StreamKind, schema_of};
 use crate::transport::events::PublishedTypes;
-use crate::transport::messages::{ErrorObject, Pong, PriceObject, SignalMeta, SignalObject, Subscribed, Unsubscribed};
+use crate::transport::messages::{
+    ErrorObject, KillzoneObject, Pong, PriceObject, SignalMeta, SignalObject, Subscribed, Unsubscribed,
+};
 use crate::transport::requests::{PingRequest, SubscriptionForms, UnsubscriptionForms};
 
 const RESUME: &str = "Signals: keep the `cursor` of the second argument (before the first signal that of `subscribed`) and send \
@@ -43,6 +45,12 @@ fn messages(published: &PublishedTypes) -> Messages {
         .emits("signal", "A signal is new or has changed.", schema_of::<SignalObject<'_>>)
         .beside::<SignalMeta>()
         .emits("price_update", "A new price.", schema_of::<PriceObject<'_>>)
+        .emits(
+            "killzone",
+            "The killzone clock, of the channel `clock`: now, and at each change.",
+            schema_of::<KillzoneObject>,
+        )
+        .emits("cursor", "With filters: the position behind what they have left out.", schema_of::<SignalMeta>)
         .emits("subscribed", "The answer to `subscribe`, after the snapshot.", schema_of::<Subscribed>)
         .emits("unsubscribed", "The answer to `unsubscribe`.", schema_of::<Unsubscribed>)
         .emits("pong", "The answer to `ping`.", schema_of::<Pong>)

@@ -13,7 +13,7 @@ use uses::{Crate, Use};
 
 /// Room → rooms that it may use, and what of them: `*` for everything that is public, else paths with everything below
 /// them. The same table stands in `src/lib.rs` for readers.
-const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
+const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
     ("domain", &[]),
     ("config", &[("domain", "*")]),
     ("telemetry", &[("config", "LogSettings LogFormat"), ("domain", "*")]),
@@ -60,7 +60,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             (
                 "hub",
                 "Audiences OutboxBatch Encoding Hub Membership Ordered Outbox OutboxClosed \
-             Snapshot Envelope Selection Sink Topics",
+             Snapshot Envelope Selection Sink Topics announce",
             ),
             ("pipeline", "Handle clock"),
             ("ingest", "Push PushedEvents"),
@@ -72,24 +72,21 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
     (
         "dashboards",
         &[
-            ("auth", "Principal TokenKind UserAccessError UserSession bearer"),
+            ("auth", "Principal TokenKind UserAccessError bearer"),
             ("config", "Settings duration_text"),
             ("domain", "*"),
             (
                 "transport",
-                "Gateway close::Close command completeness::Completeness connection_guard cursor::MessageCursor \
+                "Gateway close::Close command completeness::Completeness cursor::MessageCursor \
              describe events::Addressees events::PublishedType events::as_published lane::NativeEncoding \
-             lane::Slot messages pace::TOO_FAST requests resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
+             lane::Slot messages pace::TOO_FAST requests resume shape socketio::Rewritten sse ws::Client ws::Handshake ws::Protocol",
             ),
             (
                 "http",
                 "ApiError AppState EventsRequest Group Params PricesRequest RawQuery ReadAccess ReadLimit Refuses SignalRequest \
              admin::admit encoded grouped",
             ),
-            (
-                "hub",
-                "Audiences Encoding Envelope Hub Membership Ordered Outbox OutboxClosed Selection Snapshot Spacing Topics",
-            ),
+            ("hub", "Audiences Encoding Envelope Hub Ordered Outbox Selection Snapshot Spacing Topics"),
             ("listener", "KillSwitch Peer"),
             ("pipeline", "Handle SubmitError clock"),
             ("ingest", "ErrorBody EventsAnswer MalformedBody PricesAnswer SignalAnswer trimmed"),
@@ -102,12 +99,16 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
         &[
             ("auth", "AuthError OpenUsers UserAccessError TokenKind Tokens TooFast WrongToken bearer"),
             ("cluster", "ClusterHandle"),
-            ("config", "AllowedOrigins HeartbeatSettings HostPattern Limits List Secret TradingviewSettings"),
+            (
+                "config",
+                "AllowedOrigins HeartbeatSettings HostPattern Limits List Secret TradingviewSettings parse_duration",
+            ),
             ("domain", "*"),
-            ("listener", "ConnectionRegistry Peer SlowConnection"),
-            ("engine", "LaneStatus"),
-            ("transport", "close::Close describe events messages::PriceObject messages::SignalObject throttle"),
-            ("hub", "Channels Hub"),
+            ("listener", "ConnectionRegistry KillSwitch Peer SlowConnection"),
+            ("notify", "LineError Notices ReceiverState"),
+            ("engine", "LaneStatus detect::MarketLevels detect::Range detect::Zone detect::ZoneKind detect::Zones"),
+            ("transport", "Gateway close::Close command describe events messages poll resume sse throttle"),
+            ("hub", "Channels Hub Selection Topics"),
             ("pipeline", "Feeds LaneStatus"),
             (
                 "ingest",
@@ -122,6 +123,24 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
         ],
     ),
     ("alerts", &[("config", "Alerts Secret"), ("domain", "*"), ("sources", "net"), ("telemetry", "Metrics")]),
+    (
+        "notify",
+        &[
+            ("alerts", "AddressFault AddressRules OutgoingClient Signer"),
+            (
+                "config",
+                "EmailSettings LineSettings MailEncryption NoticeRules NotifySettings NtfySettings Secret \
+                 TelegramSettings",
+            ),
+            ("domain", "*"),
+            ("hub", "Envelope Sink"),
+            ("pipeline", "Handle"),
+            ("sources", "net"),
+            ("store", "Reader SignalChange StoreError"),
+            ("telemetry", "LogLimit Metrics"),
+            ("transport", "messages::SignalObject"),
+        ],
+    ),
     (
         "backtest",
         &[
@@ -162,6 +181,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
              parse_duration",
             ),
             ("domain", "*"),
+            ("notify", "NotifyError test"),
             ("recordings", "ReadSummary"),
             ("sources", "PROVIDERS net providers"),
             (

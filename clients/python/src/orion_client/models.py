@@ -83,7 +83,7 @@ class AnsweredSignalAnswer(TypedDict):
     status: SignalStatus
     dry_run: bool
     line_sent: bool
-    """Always false: this server does not send notifications."""
+    """Whether a message about the signal goes to LINE: LINE is set up and takes messages, and the rules of `notify.line` take this signal in this state. It is sent from the log after this answer, at least once."""
     timestamp: str
 
 
@@ -138,6 +138,35 @@ class Cluster(TypedDict):
     error: NotRequired[str]
     """Why the log could not be asked."""
 
+
+class Detection(TypedDict):
+    """A fair value gap or an order block."""
+    kind: ZoneKind
+    direction: Direction
+    """`long` if the market rose from it."""
+    top: float
+    bottom: float
+    begins_at: str
+    """When its bar opened."""
+    known_at: str
+    """The close of the bar that revealed it."""
+    touched_at: str | None
+    """The close of the first bar that returned to it."""
+    ended_at: str | None
+    """The close of the bar that ended it: that traded through a gap, or closed beyond a block."""
+
+Detections = TypedDict("Detections", {
+    "symbol": "str",
+    "interval": "BarInterval",
+    "from": "str",
+    "to": "str",
+    "bars": "int",
+    "simulated": "bool",
+    "swing": "int",
+    "detections": "list[Detection]",
+    "levels": "list[SessionLevel]",
+})
+
 Direction: TypeAlias = 'Literal["long", "short"]'
 """The direction of a signal."""
 
@@ -148,6 +177,8 @@ class EndRequest(TypedDict):
     """`confirmed` or `invalidated`."""
     reason: NotRequired[str | None]
     """Why it is invalidated: `manual` if absent."""
+    dry_run: NotRequired[bool | None]
+    """Only validate: nothing is published."""
 
 
 class ErrorBody(TypedDict):
@@ -159,7 +190,7 @@ class ErrorBody(TypedDict):
     details: NotRequired[dict[str, Any]]
     """Further details, such as `fields`: each invalid field with its fault."""
 
-ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "delayed_token", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_stored", "overloaded", "replaying", "draining", "too_many_delays", "channel_full", "unavailable", "token_keys_unavailable"]'
+ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "delayed_token", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_configured", "not_delivered", "not_stored", "overloaded", "replaying", "draining", "too_many_delays", "channel_full", "unavailable", "token_keys_unavailable"]'
 
 
 class EventRequest(TypedDict):
@@ -243,6 +274,8 @@ class KillzoneClock(TypedDict):
     next: NextKillzone
     """The window that begins next."""
     killzones: list[KillzoneWindow]
+    windows: NotRequired[list[OpenKillzone] | None]
+    """The windows between `from` and `to`, oldest first; only if the query names both."""
     clocks_differ: bool
     """Whether the clocks of New York and London are now not the usual five hours apart."""
     weeks_apart: list[TimeSpan]
@@ -258,6 +291,21 @@ class KillzoneWindow(TypedDict):
     """`24:00` is midnight."""
 
 
+class LineAnswer(TypedDict):
+    dry_run: bool
+    """Whether the signal was only validated."""
+    message: str
+    success: bool
+    timestamp: str
+
+
+class LineRequest(TypedDict):
+    """A signal for LINE."""
+    signal: NotRequired[SignalRequest | None]
+    dry_run: NotRequired[bool | None]
+    """Only validate the signal: nothing is sent."""
+
+
 class MarketHours(TypedDict):
     """The hours of an instrument's market."""
     symbol: str
@@ -270,12 +318,31 @@ class MarketHours(TypedDict):
 
 
 class NextKillzone(TypedDict):
+    """The window that begins next."""
     killzone: Killzone
     begins_at: str
     seconds: int
 
+OpenKillzone = TypedDict("OpenKillzone", {
+    "killzone": "Killzone",
+    "from": "str",
+    "to": "str",
+})
+"""A window on a day."""
+
 OutcomeClass: TypeAlias = 'Literal["targets", "stop", "ambiguous", "expired", "not_filled", "interrupted", "unmeasured"]'
 """How a signal's record ended."""
+
+
+class Outcomes(TypedDict):
+    feeds: list[Feed]
+    """The feeds whose records are counted."""
+    total: int
+    """How many records the query selects."""
+    observed_since: str | None
+    """When the first of them was confirmed."""
+    outcomes: list[TradeOutcome]
+    """The last ones, in the order in which they ended."""
 
 
 class Overview(TypedDict):
@@ -287,6 +354,8 @@ class Overview(TypedDict):
     duplicates: list[OverviewDuplicates]
     log: OverviewLog
     logins: int
+    notices: list[OverviewNotices]
+    """The receivers of notices: whether they take messages, and since when a step waits."""
     parts: dict[str, Part]
     presence: list[OverviewPresence]
     process: OverviewProcess
@@ -354,6 +423,20 @@ class OverviewNode(TypedDict):
     lag: int
     unready: str | None
     """Why the node does not serve."""
+
+
+class OverviewNotices(TypedDict):
+    """A receiver of notices."""
+    channel: str
+    """Telegram, LINE, and so on."""
+    failures: int
+    """How many times in a row it did not take a message."""
+    problem: str | None
+    """Why it does not take messages; null while it does."""
+    waiting_since: str | None
+    """Since when a step waits; null while none does."""
+    sent_at: str | None
+    """When it took the last message; null before the first one."""
 
 
 class OverviewPresence(TypedDict):
@@ -536,8 +619,38 @@ class Revoked(TypedDict):
     timestamp: str
     user: str
 
+
+class RpcAnswer(TypedDict):
+    """The answer of JSON-RPC 2.0: `result`, or `error`."""
+    jsonrpc: str
+    id: NotRequired[Any]
+    result: NotRequired[dict[str, Any] | None]
+    error: NotRequired[dict[str, Any] | None]
+
+
+class RpcMessage(TypedDict):
+    """A message of JSON-RPC 2.0."""
+    jsonrpc: str
+    """`2.0`."""
+    id: NotRequired[Any]
+    """A number or text, repeated in the answer; absent in a notification."""
+    method: str
+    """`initialize`, `tools/list`, `tools/call`, …"""
+    params: NotRequired[dict[str, Any] | None]
+
+RpcRefusal: TypeAlias = "ErrorBody | RpcAnswer"
+"""An error of this server, or of JSON-RPC 2.0."""
+
 Session: TypeAlias = 'Literal["forex", "globex", "always"]'
 """The weekly timetable of an instrument."""
+
+
+class SessionLevel(TypedDict):
+    """The highest and the lowest price of a day or a killzone that has ended."""
+    name: str
+    """`previous_day`, which begins and ends at 17:00 in New York, or the killzone."""
+    high: float
+    low: float
 
 SetupKind: TypeAlias = 'Literal["mss_fvg", "order_block", "liquidity_sweep", "bos", "premium_discount"]'
 """The kinds of setups."""
@@ -627,6 +740,10 @@ class Signals(TypedDict):
     cursor: str
     """The log's position before the page was read: a client that resumes from it misses nothing."""
     next: str | None
+    cursors: NotRequired[list[str] | None]
+    """With `wait`: the position of each of the signals."""
+    recovered: NotRequired[bool | None]
+    """With `wait` and `since`: whether they are all changes after the cursor; if not, they are the current signals."""
 
 
 class Source(TypedDict):
@@ -793,3 +910,6 @@ class Unready(TypedDict):
     """Why it is missing."""
     status: str
     """`starting`, `draining`, or `unavailable` when a part is missing."""
+
+ZoneKind: TypeAlias = 'Literal["fair_value_gap", "order_block"]'
+"""The kind of a zone."""

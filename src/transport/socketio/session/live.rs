@@ -27,7 +27,7 @@ impl ClientSession {
     pub(super) fn send_snapshot(&self, socket: &SocketRef, prices: Vec<Arc<Envelope>>, signals: Vec<Arc<Envelope>>) {
         let Some(lane) = websocket::lane(socket).filter(|_| !prices.is_empty() || !signals.is_empty()) else {
             for price in &prices {
-                self.disconnect_if_full(socket, rooms::emit_price(socket, price));
+                self.disconnect_if_full(socket, rooms::emit_object(socket, price));
             }
             for signal in &signals {
                 self.disconnect_if_full(socket, rooms::emit_signal(socket, signal));
@@ -142,6 +142,6 @@ impl ClientSession {
 /// client.
 fn emit_due(socket: &SocketRef, limited: &Outbox) {
     for price in limited.drain().map(|batch| batch.states).unwrap_or_default() {
-        rooms::emit_price(socket, &price).ok();
+        rooms::emit_object(socket, &price).ok();
     }
 }

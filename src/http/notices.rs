@@ -1,0 +1,84 @@
+//! Messages to LINE on request.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::body::{JsonBody, SMALL};
+use super::describe::Refuses;
+use super::error::ApiError;
+use super::ingest::WriteAccess;
+use super::requests::LineRequest;
+use crate::domain::iso;
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LineAnswer)]
+pub(super) struct LineAnswer {
+    /// Whether the signal was only validated.
+    dry_run: bool,
+    message: &'static str,
+    success: bool,
+    #[schema(format = DateTime)]
+    timestamp: String,
+}
+
+/// Sends a test message to LINE.
+///
+/// With the signal of the body, or without one a message that says that it is a test. It goes out at once, whatever the
+/// rules of `notify.line` say, and the answer comes when LINE has taken it. 500 `not_configured` when LINE is not set up,
+/// and `not_delivered` with what LINE says.
+#[utoipa::path(
+    post,
+    path = "/api/test-line",
+    operation_id = "test_line",
+    security(("ingest" = [])),
+    request_body(content = LineRequest, description = "At most 64 KiB"),
+    responses((status = 200, body = LineAnswer, description = "LINE has taken the message"), Refuses<422>),
+)]
+pub(super) async fn test_line(
+    _: WriteAccess,
+    State(state): State<AppState>,
+    JsonBody(body): JsonBody<SMALL>,
+) -> Result<Json<LineAnswer>, ApiError> {
+    send(&state, &body, "Test message sent to LINE").await
+}
+
+/// Sends a signal to LINE.
+///
+/// It is not stored or published: `POST /api/signals` does that, and tells LINE by the rules of `notify.line`. This message
+/// goes out at once, and the answer comes when LINE has taken it. 500 `not_configured` when LINE is not set up, and
+/// `not_delivered` with what LINE says.
+#[utoipa::path(
+    post,
+    path = "/api/send-line-notification",
+    operation_id = "send_line_notification",
+    security(("ingest" = [])),
+    request_body(content = LineRequest, description = "At most 64 KiB"),
+    responses((status = 200, body = LineAnswer, description = "LINE has taken the message"), Refuses<422>),
+)]
+pub(super) async fn send_line_notification(
+    _: WriteAccess,
+    State(state): State<AppState>,
+    JsonBody(body): JsonBody<SMALL>,
+) -> Result<Json<LineAnswer>, ApiError> {
+    if body.get("signal").is_none_or(Value::is_null) {
+        return Err(ApiError::BadRequest("Signal data required".to_owned()));
+    }
+    send(&state, &body, "LINE notification sent").await
+}
+
+async fn send(state: &AppState, body: &Value, message: &'static str) -> Result<Json<LineAnswer>, ApiError> {
+    let signal = body.get("signal").filter(|signal| !signal.is_null());
+    let (signal, dry_run) = match signal {
+        Some(_) => state.push.described_signal(body).map(|(signal, dry_run)| (Some(signal), dry_run))?,
+        None => (None, false),
+    };
+    if !dry_run {
+        state.notices.send_line(signal.as_ref()).await?;
+    }
+    let message = if dry_run { "The signal is valid; nothing was sent" } else { message };
+    Ok(Json(LineAnswer { dry_run, message, success: true, timestamp: iso((state.clock)()) }))
+}
