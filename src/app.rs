@@ -134,9 +134,8 @@ impl App {
         let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup::of(&store, &hub));
         let push = push.with_notices(notices::told_to_line(&notices));
         let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
-        let (states, tokens) = (SourceStates::new(&metrics), access::tokens(settings, &recovered));
-        let users = recovered.users.clone();
-        let feeds = Feeds::default();
+        let (tokens, users) = (access::tokens(settings, &recovered), recovered.users.clone());
+        let (states, feeds) = (SourceStates::new(&metrics), Feeds::default());
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
         let readiness = gauges::readiness(&store, &disk, &states, &feeds);
         login_keys::keep_fresh(settings, &tokens, &readiness, &metrics, &tasks)?;
@@ -213,8 +212,8 @@ impl App {
             clock: wall.clone(),
             started: Instant::now(),
         };
-        let start = Start { settings, gateway: gateway.clone(), users: &users, reads: &reads };
-        let mut dashboards = Dashboards::start(&start);
+        let mut dashboards =
+            Dashboards::start(&Start { settings, gateway: gateway.clone(), users: &users, reads: &reads });
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
         spawn_background(settings, &gateway, &watched, wall);
