@@ -36,7 +36,7 @@ use self::dashboards::{Dashboards, Routes};
 use self::delayed::ViewBuilder;
 use crate::alerts::Alerts;
 use crate::cluster::{ClusterHandle, Joined};
-use crate::config::{Settings, SourceSettings};
+use crate::config::Settings;
 use crate::dashboards::Start;
 use crate::domain::{Delay, Event, Position, UserNote, WallClock};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
@@ -51,7 +51,7 @@ use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
-use crate::transport::delayed::{Delays, Dispatch};
+use crate::transport::delayed::Dispatch;
 use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Fanout;
 use crate::transport::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
@@ -158,11 +158,7 @@ impl App {
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
             delay: Delay::NONE,
-            delays: Arc::new(Delays::new(
-                clock::wall,
-                dashboards::message_type,
-                settings.sources.runs(SourceSettings::REPLAY),
-            )),
+            delays: Arc::new(delayed::delays(settings)),
         });
 
         let listener =
@@ -182,15 +178,15 @@ impl App {
         };
         idle_notices.spawn(&gateway, &notices, cluster.as_ref());
         let (listener_stop, watched) = (Stop::default(), states.clone());
-        let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
-            .with_repeat_window(settings.tradingview.repeat_window);
+        let tradingview =
+            TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
         let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
             metatrader: ea,
             states,
             feeds,
-            tradingview: Webhook::new(&settings.tradingview, alerts),
+            tradingview: Webhook::new(&settings.tradingview, tradingview),
             push,
             published,
             tokens: tokens.clone(),

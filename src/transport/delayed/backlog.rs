@@ -114,7 +114,9 @@ impl DelayBacklog {
             }
         }
         // None of them takes anything that is published from now on.
-        before.iter_mut().for_each(|slot| slot.until = now);
+        for slot in &mut before {
+            slot.until = now;
+        }
         let mut slots = self.slots.lock();
         before.append(&mut slots);
         *slots = before;
@@ -163,7 +165,9 @@ impl Sink for DelayBacklog {
             self.merge_oldest(&mut slots);
         }
         if let Some(slot) = slots.back_mut() {
-            batch.iter().for_each(|publication| slot.publish(publication));
+            for publication in batch {
+                slot.publish(publication);
+            }
         }
         drop(slots);
         if was_empty {
