@@ -35,8 +35,8 @@ use self::cluster::WriterSide;
 use self::dashboards::{Dashboards, Routes};
 use self::delayed::ViewBuilder;
 use crate::alerts::Alerts;
-use crate::cluster::{ClusterHandle, Joined, PUSH_TIMEOUT};
-use crate::config::{Settings, SourceSettings};
+use crate::cluster::{ClusterHandle, Joined};
+use crate::config::Settings;
 use crate::dashboards::Start;
 use crate::domain::{Delay, Event, Position, UserNote, WallClock};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
@@ -51,7 +51,7 @@ use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
-use crate::transport::delayed::{Delays, Dispatch};
+use crate::transport::delayed::Dispatch;
 use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Fanout;
 use crate::transport::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
@@ -131,12 +131,10 @@ impl App {
         let wall: WallClock = Arc::new(clock::wall);
         let (notices, idle_notices) = notices::build(settings, &store, &recovered, &handle, &instruments, &metrics)?;
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
-        let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup::of(&store, &hub));
+        let push = lookup::completed(push, settings, lookup::of(&store, &hub));
         let push = push.with_notices(notices::told_to_line(&notices));
-        let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
-        let (states, tokens) = (SourceStates::new(&metrics), access::tokens(settings, &recovered));
-        let users = recovered.users.clone();
-        let feeds = Feeds::default();
+        let (tokens, users) = (access::tokens(settings, &recovered), recovered.users.clone());
+        let (states, feeds) = (SourceStates::new(&metrics), Feeds::default());
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
         let readiness = gauges::readiness(&store, &disk, &states, &feeds);
         login_keys::keep_fresh(settings, &tokens, &readiness, &metrics, &tasks)?;
@@ -160,11 +158,7 @@ impl App {
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
             delay: Delay::NONE,
-            delays: Arc::new(Delays::new(
-                clock::wall,
-                dashboards::message_type,
-                settings.sources.runs(SourceSettings::REPLAY),
-            )),
+            delays: Arc::new(delayed::delays(settings)),
         });
 
         let listener =
@@ -184,15 +178,15 @@ impl App {
         };
         idle_notices.spawn(&gateway, &notices, cluster.as_ref());
         let (listener_stop, watched) = (Stop::default(), states.clone());
-        let alerts = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone())
-            .with_repeat_window(settings.tradingview.repeat_window);
+        let tradingview =
+            TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
         let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
             metatrader: ea,
             states,
             feeds,
-            tradingview: Webhook::new(&settings.tradingview, alerts),
+            tradingview: Webhook::new(&settings.tradingview, tradingview),
             push,
             streams: Arc::new(dashboards::descriptions(settings, &published)),
             published,
@@ -214,8 +208,8 @@ impl App {
             clock: wall.clone(),
             started: Instant::now(),
         };
-        let start = Start { settings, gateway: gateway.clone(), users: &users, reads: &reads };
-        let mut dashboards = Dashboards::start(&start);
+        let mut dashboards =
+            Dashboards::start(&Start { settings, gateway: gateway.clone(), users: &users, reads: &reads });
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
         spawn_background(settings, &gateway, &watched, wall);

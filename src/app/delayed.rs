@@ -6,17 +6,17 @@ use axum::Router;
 use chrono::{DateTime, Utc};
 use tracing::warn;
 
-use super::dashboards::Dashboards;
+use super::dashboards::{Dashboards, message_type};
 use super::{restore_hub, start_fanout};
-use crate::config::Settings;
+use crate::config::{Settings, SourceSettings};
 use crate::dashboards::Start;
 use crate::domain::{Delay, UserNote};
 use crate::http::{self, AppState, StatsCache};
 use crate::hub::Hub;
-use crate::pipeline::Feeds;
+use crate::pipeline::{Feeds, clock};
 use crate::store::Recovered;
 use crate::transport::Gateway;
-use crate::transport::delayed::BuildView;
+use crate::transport::delayed::{BuildView, Delays};
 use crate::transport::lane::Fanout;
 use crate::transport::socketio::Rooms;
 
@@ -58,6 +58,11 @@ impl BuildView for ViewBuilder {
         let (routes, streams) = Dashboards::start(&start).take_routes();
         http::router(state, routes, streams)
     }
+}
+
+/// Returns the delays, of which none is in use yet.
+pub(super) fn delays(settings: &Settings) -> Delays {
+    Delays::new(clock::wall, message_type, settings.sources.runs(SourceSettings::REPLAY))
 }
 
 /// Begins to keep what the readers with the delays of the settings get, so that they have it when they come.

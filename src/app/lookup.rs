@@ -1,13 +1,21 @@
-//! What dry runs are checked against.
+//! What pushes are checked against, and how long they may take.
 
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 
+use crate::cluster::PUSH_TIMEOUT;
+use crate::config::Settings;
 use crate::domain::{PriceUpdate, Quality};
 use crate::hub::Hub;
-use crate::ingest::{ContextLookup, SignalContext};
+use crate::ingest::{ContextLookup, Push, SignalContext};
 use crate::store::Store;
+
+/// Completes what receives pushes, by the settings. In a cluster a push takes the way over the writing node.
+pub(super) fn completed(push: Push, settings: &Settings, lookup: ContextLookup) -> Push {
+    let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup);
+    if settings.cluster.is_on() { push.with_timeout(PUSH_TIMEOUT) } else { push }
+}
 
 /// Returns the lookup in the log and among the last prices.
 pub(super) fn of(store: &Store, hub: &Arc<Hub>) -> ContextLookup {

@@ -130,46 +130,6 @@ fn silent(
     prices.into_iter().filter(is_silent).map(stale).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::SourceName;
-
-    #[test]
-    fn a_price_that_nobody_repeats_becomes_stale() {
-        let now = Instant::now();
-        let price = |symbol: &str, quality| {
-            Arc::new(PriceUpdate {
-                symbol: Symbol::new(symbol),
-                price: 1.5,
-                timestamp: chrono::Utc::now(),
-                change: 0.1,
-                change_percent: 7.0,
-                volume: None,
-                bid_ask: None,
-                day: None,
-                quality,
-                source: SourceName::new(SourceName::PUSH),
-            })
-        };
-        let prices = vec![
-            price("EURUSD", Quality::Live),
-            price("GBPUSD", Quality::Live),
-            price("USDJPY", Quality::Closed),
-            price("XAUUSD", Quality::Simulated),
-        ];
-        let mut published: BTreeMap<_, _> = prices.iter().map(|price| (price.symbol.clone(), now)).collect();
-        published.insert(prices[1].symbol.clone(), now + Duration::from_secs(20));
-        let at =
-            |seconds| silent(prices.clone(), &published, now + Duration::from_secs(seconds), Duration::from_mins(1));
-        assert_eq!(at(60), []);
-        let stale = at(61);
-        assert_eq!(stale.len(), 1);
-        assert_eq!((stale[0].symbol.as_str(), stale[0].quality, stale[0].price), ("EURUSD", Quality::Stale, 1.5));
-        assert_eq!(stale[0].change, 0.0);
-    }
-}
-
 /// Publishes the writer's prices on this node, until `stop`.
 pub(super) async fn receive(fan_out: Arc<PriceFanOut>, hub: Arc<Hub>, stop: CancellationToken) {
     let shared = &fan_out.shared;
@@ -257,4 +217,44 @@ pub(super) async fn serve_snapshot(shared: Arc<Shared>, hub: Arc<Hub>, stop: Can
         }
     };
     stop.run_until_cancelled(serve).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SourceName;
+
+    #[test]
+    fn a_price_that_nobody_repeats_becomes_stale() {
+        let now = Instant::now();
+        let price = |symbol: &str, quality| {
+            Arc::new(PriceUpdate {
+                symbol: Symbol::new(symbol),
+                price: 1.5,
+                timestamp: chrono::DateTime::UNIX_EPOCH,
+                change: 0.1,
+                change_percent: 7.0,
+                volume: None,
+                bid_ask: None,
+                day: None,
+                quality,
+                source: SourceName::new(SourceName::PUSH),
+            })
+        };
+        let prices = vec![
+            price("EURUSD", Quality::Live),
+            price("GBPUSD", Quality::Live),
+            price("USDJPY", Quality::Closed),
+            price("XAUUSD", Quality::Simulated),
+        ];
+        let mut published: BTreeMap<_, _> = prices.iter().map(|price| (price.symbol.clone(), now)).collect();
+        published.insert(prices[1].symbol.clone(), now + Duration::from_secs(20));
+        let at =
+            |seconds| silent(prices.clone(), &published, now + Duration::from_secs(seconds), Duration::from_mins(1));
+        assert_eq!(at(60), []);
+        let stale = at(61);
+        assert_eq!(stale.len(), 1);
+        assert_eq!((stale[0].symbol.as_str(), stale[0].quality, stale[0].price), ("EURUSD", Quality::Stale, 1.5));
+        assert_eq!(stale[0].change, 0.0);
+    }
 }

@@ -181,7 +181,7 @@ mod tests {
         Signal::create(id, &draft, instrument, source, now, std::time::Duration::from_mins(5)).unwrap()
     }
 
-    fn filter(fields: Value) -> Result<SignalFilter, String> {
+    fn filter(fields: &Value) -> Result<SignalFilter, String> {
         let mut filter = SignalFilter::default();
         for (name, value) in fields.as_object().unwrap() {
             filter.set(name, value)?;
@@ -209,7 +209,7 @@ mod tests {
             (json!({"statuses": ["confirmed", "invalidated"]}), false),
             (json!({"min_confidence": 0.5, "directions": "long", "statuses": "confirmed"}), false),
         ] {
-            assert_eq!(filter(fields.clone()).unwrap().admits(&signal), admits, "{fields}");
+            assert_eq!(filter(&fields).unwrap().admits(&signal), admits, "{fields}");
         }
     }
 
@@ -232,7 +232,7 @@ mod tests {
                 "is no filter; the filters are min_confidence, directions, killzones, setups, sources, statuses",
             ),
         ] {
-            assert_eq!(filter(fields.clone()), Err(reason.to_owned()), "{fields}");
+            assert_eq!(filter(&fields), Err(reason.to_owned()), "{fields}");
         }
     }
 
@@ -240,8 +240,8 @@ mod tests {
     fn a_filter_is_sent_by_its_names() {
         let fields = json!({"min_confidence": 0.5, "directions": ["long"], "killzones": ["ny_am"],
             "setups": ["mss_fvg"], "sources": ["push"], "statuses": ["pending"]});
-        assert_eq!(serde_json::to_value(filter(fields.clone()).unwrap()).unwrap(), fields);
-        assert!(filter(json!({})).unwrap().is_empty());
+        assert_eq!(serde_json::to_value(filter(&fields).unwrap()).unwrap(), fields);
+        assert!(filter(&json!({})).unwrap().is_empty());
     }
 
     proptest! {

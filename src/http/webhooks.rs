@@ -32,6 +32,7 @@ pub struct Webhook {
 impl Webhook {
     /// Creates the webhook from its settings.
     pub fn new(settings: &TradingviewSettings, alerts: TradingView) -> Self {
+        let alerts = alerts.with_repeat_window(settings.repeat_window);
         Self { token: settings.webhook_token.clone(), addresses: settings.addresses.to_vec().into(), alerts }
     }
 

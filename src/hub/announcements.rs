@@ -45,14 +45,17 @@ mod tests {
     use super::*;
     use crate::domain::{Position, parse_time};
     use crate::hub::Sink;
+    use crate::tasks::Tasks;
     use crate::telemetry::Metrics;
 
     #[derive(Debug)]
-    struct Published(mpsc::UnboundedSender<Event>);
+    struct Published(mpsc::Sender<Event>);
 
     impl Sink for Published {
         fn deliver(&self, batch: &[Arc<Envelope>]) {
-            batch.iter().for_each(|envelope| self.0.send(envelope.event().clone()).unwrap());
+            for envelope in batch {
+                self.0.try_send(envelope.event().clone()).unwrap();
+            }
         }
     }
 
@@ -61,15 +64,15 @@ mod tests {
     }
 
     /// A hub whose events arrive at the receiver, and a wall clock that begins at `start` and can be moved.
-    fn begin(start: &str) -> (Arc<Hub>, mpsc::UnboundedReceiver<Event>, Arc<Mutex<chrono::TimeDelta>>) {
+    fn begin(start: &str) -> (Arc<Hub>, mpsc::Receiver<Event>, Arc<Mutex<chrono::TimeDelta>>) {
         let position = Position { epoch: "e".into(), seq: 5 };
         let hub = Arc::new(Hub::new(position, Duration::ZERO, 1, Arc::new(Metrics::new().unwrap())));
-        let (sent, published) = mpsc::unbounded_channel();
+        let (sent, published) = mpsc::channel(64);
         hub.add_sink(Arc::new(Published(sent)));
         let (began, start, jump) = (Instant::now(), time(start), Arc::new(Mutex::new(chrono::TimeDelta::zero())));
         let jumped = jump.clone();
         let wall: WallClock = Arc::new(move || start + began.elapsed() + *jumped.lock());
-        tokio::spawn(announce(hub.clone(), wall));
+        Tasks::new().spawn_connection(announce(hub.clone(), wall));
         (hub, published, jump)
     }
 

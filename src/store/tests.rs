@@ -114,10 +114,10 @@ async fn filled(dir: &Path) -> Vec<Arc<Signal>> {
     events
 }
 
-fn filter(name: &str, value: &str) -> Option<SignalFilter> {
+fn filter(name: &str, value: &str) -> SignalFilter {
     let mut filter = SignalFilter::default();
     filter.set(name, &value.into()).unwrap();
-    Some(filter)
+    filter
 }
 
 fn everything() -> HistoryQuery {
@@ -234,8 +234,11 @@ async fn the_history_is_filtered() {
         (HistoryQuery { symbol: Some(Symbol::new("XAUUSD")), ..everything() }, vec!["e"]),
         (HistoryQuery { symbol: Some(Symbol::new("x' OR 1=1")), ..everything() }, vec![]),
         (HistoryQuery { killzone: Some(Killzone::London), ..everything() }, vec!["d", "c", "b", "a"]),
-        (HistoryQuery { filter: filter("statuses", "pending,invalidated"), ..everything() }, vec!["c", "b"]),
-        (HistoryQuery { filter: filter("killzones", "ny_am"), since: Some(Since::Seq(5)), ..everything() }, vec!["e"]),
+        (HistoryQuery { filter: Some(filter("statuses", "pending,invalidated")), ..everything() }, vec!["c", "b"]),
+        (
+            HistoryQuery { filter: Some(filter("killzones", "ny_am")), since: Some(Since::Seq(5)), ..everything() },
+            vec!["e"],
+        ),
         (HistoryQuery { since: Some(Since::Seq(5)), ..everything() }, vec!["e", "d", "c"]),
         (HistoryQuery { since: Some(Since::Time(start())), ..everything() }, vec!["e", "b"]),
         (HistoryQuery { since: Some(Since::Seq(u64::MAX)), ..everything() }, vec![]),
@@ -269,7 +272,7 @@ async fn a_filter_fills_its_pages() {
     }
     let (mut pages, mut before) = (Vec::new(), None);
     loop {
-        let query = HistoryQuery { filter: filter("statuses", "confirmed"), before, limit: 4, ..everything() };
+        let query = HistoryQuery { filter: Some(filter("statuses", "confirmed")), before, limit: 4, ..everything() };
         let page = store.reader().history(query).await.unwrap();
         pages.push(page.signals.len());
         before = page.next;

@@ -1,7 +1,7 @@
 //! The transactions of the writer, including the check of the files, the watermark, and the checkpoints.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -16,8 +16,8 @@ use super::{commit, compare, meta, outcomes, passing, queries, replica, schema};
 pub(super) const CHECKPOINT_FRAMES: u32 = 1_000;
 /// Additional frames before the next attempt when a checkpoint could not move all of them.
 const CHECKPOINT_RETRY_FRAMES: u32 = 250;
-/// How long the log waits for reads to end when it is closed, and how often it looks.
-const READS_END_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the log looks whether reads have ended when it is closed, and the pause before each look.
+const READS_END_LOOKS: u32 = 50;
 const READS_END_PAUSE: Duration = Duration::from_millis(20);
 
 /// Identifies the open files by device and inode, where the system has these.
@@ -209,8 +209,10 @@ impl Writer {
         self.attempt(|transaction, _| meta::set(transaction, meta::CLOSED, 1))?;
         self.checkpoint(self.heads)?;
         // A read that has begun keeps some of it in the write-ahead log until it ends.
-        let until = Instant::now() + READS_END_TIMEOUT;
-        while self.is_half_checkpointed && Instant::now() < until {
+        for _ in 0..READS_END_LOOKS {
+            if !self.is_half_checkpointed {
+                break;
+            }
             std::thread::sleep(READS_END_PAUSE);
             self.checkpoint(self.heads)?;
         }

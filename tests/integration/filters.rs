@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use crate::support::{Native, Packet, Polling, Protocol, Server, Socket, seq, signal, soon};
 
 /// A signal with these fields in place of the usual ones.
-fn like(id: &str, fields: Value) -> Value {
+fn like(id: &str, mut fields: Value) -> Value {
     let mut body = signal(id);
-    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(std::mem::take(fields.as_object_mut().unwrap()));
     body
 }
 

@@ -177,7 +177,9 @@ fn conversation() {
         ("statuses", "pending,confirmed"),
     ];
     let mut filter = SignalFilter::default();
-    filters.iter().for_each(|(name, value)| filter.set(name, &json!(value)).unwrap());
+    for (name, value) in filters {
+        filter.set(name, &json!(value)).unwrap();
+    }
     let filtered = Subscribed { filters: Some(Arc::new(filter)), ..everything.clone() };
     let frame = |event| frames(&Arc::new(Envelope::unplaced(event)))[0].to_string();
     let left = Unsubscribed { channels: vec!["signals"], symbols: None };

@@ -141,9 +141,11 @@ async fn every_tool_answers_by_its_schema() {
     }
     let (_, listed) = server.get("/api/signals").await;
     assert_eq!(call(&server, "list_signals", json!({})).await.unwrap(), listed);
+    let shorts = json!({"directions": ["short"], "statuses": ["pending", "confirmed"]});
+    assert_eq!(call(&server, "list_signals", shorts).await.unwrap()["signals"], json!([]));
     let since = json!({"since": listed["cursor"]});
     assert_eq!(call(&server, "list_signals", since).await.unwrap()["signals"], json!([]));
-    assert_eq!(server.metric("orion_mcp_calls_total", "outcome=\"ok\"").await, 10.0);
+    assert_eq!(server.metric("orion_mcp_calls_total", "outcome=\"ok\"").await, 11.0);
     server.stop().await;
 }
 

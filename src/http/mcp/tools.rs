@@ -37,8 +37,8 @@ const DECLARED: [Declaration; 8] = [
         "list_signals",
         "List signals",
         "list_signals",
-        "Lists trading signals, newest first. To get what is new since a call, pass its `cursor` as `since`; to get the \
-         next page, pass its `next` as `before`.",
+        "Lists trading signals, newest first. To get what is new since a call, pass its `cursor` as `since`, and with \
+         `wait` wait for it; to get the next page, pass its `next` as `before`.",
     ),
     reading(
         "get_signal",

@@ -64,12 +64,11 @@ async fn a_detection_is_known_when_its_bar_closes() {
 
 #[tokio::test]
 async fn a_delayed_reader_knows_closed_bars_only() {
-    let Server { state, store, _dir, .. } =
-        with_bars(PRICES.iter().zip(0..).map(|(bar, index)| minute(index, *bar)).collect()).await;
+    let base = with_bars(PRICES.iter().zip(0..).map(|(bar, index)| minute(index, *bar)).collect()).await;
     let cutoff = Arc::new(store::Cutoff::new(0, parse_time("2026-01-15T08:12:00Z").unwrap()));
-    let state = AppState { history: state.history.as_of(&cutoff), ..state };
+    let state = AppState { history: base.state.history.as_of(&cutoff), ..base.state.clone() };
     let app = router(state.clone(), dashboards::test_routes(&state.reads), Router::new());
-    let server = Server { app, state, store, _dir };
+    let server = Server { app, state, ..base };
     let path = "/api/detections?symbol=EURUSD&interval=5m&from=2026-01-15T08:00:00Z&to=2026-01-15T08:59:00Z";
     let (_, answer) = server.get(path).await;
     assert_eq!((&answer["to"], &answer["bars"]), (&json!("2026-01-15T08:12:00.000Z"), &json!(2)));

@@ -102,9 +102,10 @@ impl EventStream {
                         _ => panic!("{line}"),
                     }
                 }
-                self.text = rest.to_owned();
+                let read = self.text.len() - rest.len();
+                self.text.drain(..read);
                 if !event.id.is_empty() {
-                    self.last_id = event.id.clone();
+                    self.last_id.clone_from(&event.id);
                 }
                 if let Some(data) = data {
                     return Some(SentEvent { data, ..event });
