@@ -13,6 +13,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CLIENT := client-test
 CLIENT_MODULES := $(CLIENT)/node_modules/.package-lock.json
 CLIENT_PAGE := $(CLIENT)/dist/index.html
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 CLIENT_SOURCES := $(shell find $(CLIENT)/src -type f 2>/dev/null) $(wildcard $(CLIENT)/build.mjs)
 
 # Whether Node.js 20 or newer and npm are here.
@@ -65,31 +66,46 @@ lint: need-rust ## Format, clippy and documentation
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
 
-# Tests with hundreds of clients need more than the 1,024 descriptors of a plain login shell. `--all-targets` leaves
-# out the examples in the documentation, and runs every benchmark once.
+# Where nothing has been built yet, nothing is gained by what incremental compilation keeps for the next time.
+ifeq ($(wildcard $(TARGET)/debug/incremental),)
+lint test-rust test-protocol test-client test-browser: export CARGO_INCREMENTAL ?= 0
+endif
+
+# Tests with hundreds of clients need more than the 1,024 descriptors of a plain login shell. `--all-targets` runs every
+# benchmark once, and leaves out the examples in the documentation, of which there are none.
 # Most tests wait for a clock or a socket most of the time: three of them for each processor keep it busy.
 .PHONY: test-rust
 test-rust: export RUST_TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc 2>/dev/null || echo 2) )))
 test-rust: need-rust need-faketime nats ## Unit and integration tests; every benchmark once
-	cargo test --doc --locked
 	ulimit -Sn 16384 2>/dev/null || true; cargo test --all-targets --locked
 
-# After `test-rust` the example is built already.
-.PHONY: test-protocol
-test-protocol: client need-rust ## The documented cases of Engine.IO and Socket.IO against examples/echo.rs
-	cargo build --locked --example echo
-	cd $(CLIENT) && ORION_ECHO=$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/examples/echo npm run test:protocol
+# What the suites in `client-test/` drive. Those of the `debug` profile are built by `test-rust` already; PROFILE=release
+# takes what ships, which is compiled for minutes.
+PROFILE ?= debug
+test-client test-browser: export ORION_BIN := $(TARGET)/$(PROFILE)/orion-server
 
-# What the suites drive.
-test-client test-browser: export ORION_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/orion-server
+# With the example and in one command, because cargo then takes the same features of the dependencies as for the tests.
+.PHONY: programs
+programs: need-rust
+ifeq ($(PROFILE),release)
+	cargo build --release --locked
+else
+	cargo build --locked --bin orion-server --example echo
+endif
+
+.PHONY: test-protocol
+test-protocol: export ORION_ECHO := $(TARGET)/debug/examples/echo
+test-protocol: client need-rust ## The documented cases of Engine.IO and Socket.IO against examples/echo.rs
+	cargo build --locked --bin orion-server --example echo
+	cd $(CLIENT) && npm run test:protocol
 
 .PHONY: test-client
-test-client: client build ## Suites with the real clients against the release binary
+test-client: client programs ## Suites with the real clients (PROFILE=release: against what ships)
 	cd $(CLIENT) && npm run typecheck
 	cd $(CLIENT) && npm test
 
 .PHONY: test-browser
-test-browser: client build need-browser ## The console page in headless Chromium
+test-browser: client programs need-browser ## The console page in headless Chromium
 	cd $(CLIENT) && npm run test:browser
 
 .PHONY: deny

@@ -5,9 +5,11 @@ mod alerts;
 mod checks;
 mod cluster;
 mod dashboards;
+mod delayed;
 mod desk;
 mod gauges;
 mod login_keys;
+mod lookup;
 mod sources;
 
 pub use dashboards::{message_type, published_types};
@@ -30,13 +32,14 @@ use tracing::{info, warn};
 
 use self::cluster::WriterSide;
 use self::dashboards::{Dashboards, Routes};
+use self::delayed::ViewBuilder;
 use crate::alerts::Alerts;
 use crate::cluster::{ClusterHandle, Joined, PUSH_TIMEOUT};
 use crate::config::Settings;
 use crate::dashboards::Start;
-use crate::domain::{Event, Position, WallClock};
+use crate::domain::{Delay, Event, Position, UserNote, WallClock};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
-use crate::hub::{Envelope, Hub};
+use crate::hub::{self, Envelope, Hub};
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
@@ -46,6 +49,7 @@ use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
+use crate::transport::delayed::{Delays, Dispatch};
 use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Fanout;
 use crate::transport::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
@@ -122,8 +126,8 @@ impl App {
 
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
-        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone())
-            .with_level_limits(settings.signals.level_limits());
+        let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
+        let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup::of(&store, &hub));
         let push = if joined.is_some() { push.with_timeout(PUSH_TIMEOUT) } else { push };
         let states = SourceStates::new(&metrics);
         let tokens = access::tokens(settings, &recovered);
@@ -151,6 +155,8 @@ impl App {
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
+            delay: Delay::NONE,
+            delays: Arc::new(Delays::new(clock::wall, dashboards::message_type)),
         });
 
         let listener =
@@ -188,28 +194,31 @@ impl App {
             tokens: tokens.clone(),
             open_users: access::open_users(settings),
             reads: reads.clone(),
+            swing_length: settings.setups.rules().swing,
             stats: Arc::new(StatsCache::new(metrics.clone())),
             metrics,
             instruments,
             connections: listener.registry(),
             hub,
+            gateway: gateway.clone(),
             history: store.reader(),
             readiness: readiness.clone(),
+            agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
-            clock: wall,
+            clock: wall.clone(),
             started: Instant::now(),
         };
         let start = Start { settings, gateway: gateway.clone(), users: &users, reads: &reads };
         let mut dashboards = Dashboards::start(&start);
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
-        spawn_background(settings, &gateway, &watched);
+        spawn_background(settings, &gateway, &watched, wall);
         spawn_alerts(settings, &gateway, &store, disk, watched)?;
         let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster };
         if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
             checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
         }
-        app.open(tcp, (state, routes), settings)?;
+        app.open(tcp, (state, routes), users, settings)?;
         Ok(app)
     }
 
@@ -218,6 +227,7 @@ impl App {
         &self,
         tcp: TcpListener,
         (state, (routes, streams)): (AppState, Routes),
+        users: Vec<UserNote>,
         settings: &Settings,
     ) -> anyhow::Result<()> {
         let address = tcp.local_addr()?;
@@ -225,13 +235,15 @@ impl App {
         let disconnector =
             Disconnector::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
         let (engine, rooms, websockets) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
-        self.gateway.hub.add_sink(Arc::new(rooms));
+        self.gateway.hub.add_sink(Arc::new(rooms.clone()));
+        self.gateway.delays.set_builder(ViewBuilder { settings: settings.clone(), state: state.clone(), users, rooms });
+        delayed::begin(settings, &self.gateway);
         let sessions = disconnector.clone().watch_sessions(self.tasks.stopping());
         self.tasks.spawn("polling sessions", async move {
             sessions.await;
             Ok::<_, Infallible>(())
         });
-        let router = http::router(state, routes, streams);
+        let router = Dispatch::new(http::router(state, routes, streams));
         let engine = engine.layer(router);
         let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
         disconnector.set_engine(BoxCloneSyncService::new(polls));
@@ -305,7 +317,7 @@ fn live_hub(settings: &Settings, recovered: &Recovered, metrics: &Arc<Metrics>) 
         settings.data.messages_per_user as usize,
         metrics.clone(),
     ));
-    restore_hub(&hub, recovered);
+    restore_hub(&hub, recovered, clock::wall());
     hub
 }
 
@@ -315,12 +327,19 @@ fn watch_store(store: &Store, tasks: &Tasks) {
     tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
 }
 
-/// Spawns the tasks that watch the sources and end expired logins.
-fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates) {
+/// Spawns the tasks that watch the sources, end expired logins, and publish what depends on the time.
+fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates, wall: WallClock) {
     let tasks = &gateway.tasks;
     let silence_limit = sources::silence_limit(settings.prices, gateway.instruments.clone());
     let (states, stopping) = (states.clone(), tasks.stopping());
     tasks.spawn("source watch", run_forever(async move { states.watch(stopping, silence_limit).await }));
+    let (announcing, stopping) = (hub::announce(gateway.hub.clone(), wall), tasks.stopping());
+    tasks.spawn(
+        "announcements",
+        run_forever(async move {
+            stopping.run_until_cancelled_owned(announcing).await;
+        }),
+    );
     tasks.spawn("logins", run_forever(gateway.tokens.clone().keep_watch(tasks.stopping())));
 }
 
@@ -402,10 +421,9 @@ fn start_fanout(hub: &Hub, published: &Arc<PublishedTypes>, metrics: &Arc<Metric
     fanout
 }
 
-/// Restores the snapshot for new clients from what the log has recovered.
-fn restore_hub(hub: &Hub, recovered: &Recovered) {
+/// Restores the snapshot for new clients from what the log had at `now`.
+fn restore_hub(hub: &Hub, recovered: &Recovered, now: DateTime<Utc>) {
     let Position { epoch, .. } = &recovered.position;
-    let now = clock::wall();
     let age = |at: DateTime<Utc>| (now - at).to_std().unwrap_or_default();
     let signals = recovered.recent.iter().map(|(seq, signal)| {
         let position = Position { epoch: epoch.clone(), seq: *seq };

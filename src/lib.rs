@@ -35,9 +35,9 @@
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
 //! | [`ingest`] | pushed signals, prices and events, alerts of TradingView, posts of Expert Advisors | domain, pipeline (its handle), telemetry |
 //! | [`sources`] | the sources of prices and signals that the server fetches or simulates; each provider with its settings | config (declaring settings), domain, pipeline (its handle), recordings, tasks, telemetry |
-//! | [`transport`] | the transports | hub, store (reading), pipeline (its handle), ingest, auth, listener, config, domain, tasks, telemetry |
+//! | [`transport`] | the transports, and readers with a delay | hub, store (reading), pipeline (its handle), ingest, auth, listener, config, domain, tasks, telemetry |
 //! | [`dashboards`] | one folder for each dashboard: its wire formats, streams and routes | transport (what a stream is given), http (what a route is given), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
-//! | [`http`] | routes and their description, ingest, history, operations, the console | transport (messages), hub, store (reading), pipeline (its handle), ingest, auth, cluster (its state), config, domain, listener (the peer), telemetry |
+//! | [`http`] | routes and their description, ingest, history, the public stream, operations, the console, the interface for agents | transport (messages, server-sent events, long polling), engine (its detectors), hub, store (reading), pipeline (its handle), ingest, auth, cluster (its state), config, domain, listener (the peer), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |
 //! | [`cli`] | the command line | auth, backtest, cluster (its commands), config, domain, recordings (their summary), sources (the list of providers), store |

@@ -10,28 +10,53 @@
 
 import type { Channel, Pong, PriceUpdate, ServerError, Signal, Subscribed } from "./messages.ts";
 
+/** Which signals a subscription has; without a filter all. */
+export interface SignalFilters {
+  /** 0 to 1. */
+  readonly min_confidence?: number;
+  readonly directions?: readonly Signal["direction"][];
+  readonly killzones?: readonly Signal["killzone"][];
+  /** The setups that `reason` names. */
+  readonly setups?: readonly ("mss_fvg" | "order_block" | "liquidity_sweep" | "bos" | "premium_discount")[];
+  readonly sources?: readonly string[];
+  readonly statuses?: readonly Signal["status"][];
+}
+
+/** The killzone clock: the channel `clock`. */
+export interface KillzoneChange {
+  readonly timestamp: string;
+  /** The same in New York. */
+  readonly new_york: string;
+  /** The open window; null between two windows. */
+  readonly killzone: Signal["killzone"] | null;
+  readonly changes_at: string;
+  readonly seconds_to_change: number;
+  /** The window that begins next. */
+  readonly next: { readonly killzone: Signal["killzone"]; readonly begins_at: string; readonly seconds: number };
+}
+
 /** What `subscribe` takes beside a list of channels or one channel. */
-export interface SubscribeRequest {
-  readonly channels?: readonly (Channel | "user")[];
+export interface SubscribeRequest extends SignalFilters {
+  readonly channels?: readonly (Channel | "user" | "clock")[];
   /** Without it all symbols. */
   readonly symbols?: readonly string[];
   /** The cursor of the last signal: the missed ones come first. */
   readonly since?: string;
   /** How far back a snapshot of ended signals reaches, such as `10m`. */
   readonly replay?: string;
-  /** Prices per second of each symbol, from 0.2 to 10. */
+  /** Prices per second of each symbol, from 0.1 to 20. */
   readonly max_hz?: number;
   /** Of the channel `user`: the cursor of the last message. */
   readonly last_event_id?: string | number;
 }
 
-export type Subscription = SubscribeRequest | readonly (Channel | "user")[] | Channel | "user";
+export type Subscription = SubscribeRequest | readonly (Channel | "user" | "clock")[] | Channel | "user" | "clock";
 
 /** An answer, with the first error of the request if there is one: what was valid still holds. */
 export type Answer<T> = T & Partial<ServerError>;
 
 export interface Unsubscribed {
-  readonly channels: readonly (Channel | "user")[];
+  readonly channels: readonly (Channel | "user" | "clock")[];
   readonly symbols: readonly string[] | null;
 }
 
@@ -67,7 +92,10 @@ export type UserEvent =
 export type ServerEvents = Record<UserEvent, UserMessage> & {
   signal: (signal: Signal, meta: { readonly cursor: string }) => void;
   price_update: (price: PriceUpdate) => void;
-  subscribed: (answer: Subscribed) => void;
+  killzone: (clock: KillzoneChange) => void;
+  /** Only with filters: the position behind what they have left out. */
+  cursor: (meta: { readonly cursor: string }) => void;
+  subscribed: (answer: Subscribed & { readonly filters?: SignalFilters }) => void;
   unsubscribed: (answer: Unsubscribed) => void;
   pong: (pong: Pong) => void;
   error: (error: ServerError) => void;

@@ -221,3 +221,35 @@ export interface Overview {
   duplicates: { kind: string; source: string; count: number }[];
   rejects: { at: string; kind: string; reason: string; times: number }[];
 }
+
+/** `GET /api/admin/cluster`; without nodes and stream while the log cannot be asked, and outside of a cluster. */
+export interface ClusterReport {
+  /** What the node that was asked knows. */
+  node: Overview["cluster"] | null;
+  nodes?: {
+    node: string;
+    version: string;
+    state: string;
+    /** Why, when the log cannot be read or is damaged. */
+    reason?: string;
+    term: number;
+    writer: string;
+    stream_seq: number;
+    stream_end: number;
+    has_left: boolean;
+    /** How far its clock is ahead of the asked node's, in milliseconds, at most. */
+    clock_offset: number;
+  }[];
+  stream?: {
+    epoch: string;
+    first: number;
+    last: number;
+    bytes: number;
+    replicas: number;
+    leader: string | null;
+    /** The other NATS servers, each with whether it is up to date. */
+    followers: [string, boolean][];
+    server: string;
+  };
+  error?: string;
+}

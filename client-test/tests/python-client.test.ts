@@ -1,13 +1,16 @@
 /** The Python client (`clients/python`): its types, its examples, and that what it pushes arrives exactly once. */
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { pushSignal } from "./support/bodies.ts";
 import { Python } from "./support/python.ts";
 import { startServer, TOKEN, type OrionServer } from "./support/server.ts";
 
@@ -69,6 +72,62 @@ describe("the Python client", () => {
     assert.match(pushed.text, /^pushed \S+ pending\nended \S+ confirmed\n$/, pushed.text);
     const stats = await run(["examples/stats.py"]);
     assert.match(stats.text, /newest signal: EURUSD long confirmed/, stats.text);
+  });
+
+  test("a bot follows the signals with resume", async (t) => {
+    if (typeof python === "string") return t.skip(python);
+    const file = join(dir, "cursor.txt");
+    const push = (id: string, more: object = {}) => pushSignal(server, { id, confidence: 0.9, ...more });
+    const end = (id: string, status: string) => server.patch(`/api/signals/${id}`, { status });
+    /** Runs the bot until it has taken so many signals and noted its cursor. */
+    const follow = async (lines: number) => {
+      assert.ok(typeof python !== "string");
+      const bot = python.start(["examples/follow_signals.py", file], options({ ORION_URL: server.url }));
+      const seen: string[] = [];
+      for await (const line of createInterface({ input: bot.stdout })) {
+        if (seen.push(line.split(" ").slice(0, 2).join(" ")) === lines) break;
+      }
+      const { cursor } = (await server.get("/api/signals?limit=1")).body;
+      while (!existsSync(file) || readFileSync(file, "utf8") !== cursor) await pause(10);
+      bot.kill("SIGKILL");
+      return seen;
+    };
+    const known = (await server.get("/api/signals?statuses=confirmed&min_confidence=0.6")).body.signals.length;
+    await push("bot-1");
+    await end("bot-1", "confirmed");
+    assert.equal((await follow(known + 1)).at(-1), "confirmed bot-1");
+    await push("bot-2", { confidence: 0.1, status: "confirmed" });
+    await push("bot-3");
+    const following = follow(2);
+    await end("bot-3", "invalidated");
+    const { port, dataDir } = server;
+    await server.stop();
+    server = await startServer({ env: { ORION_SOURCES: "none" }, port, dataDir });
+    await push("bot-4", { status: "confirmed" });
+    assert.deepEqual(await following, ["invalidated bot-3", "confirmed bot-4"]);
+  });
+
+  test("a stream for asyncio gives up in time", async (t) => {
+    if (typeof python === "string") return t.skip(python);
+    const lines = `import asyncio
+async def main():
+    async with AsyncClient(os.environ["ORION_URL"], retries=Retries(give_up_after=0.5, first_pause=0.05)) as orion:
+        async for signal, cursor in orion.signals_stream(statuses="confirmed"):
+            print(signal["status"], ":" in cursor)
+            break
+        try:
+            async for _ in orion.signals_stream(statuses="open"):
+                pass
+        except Rejected as rejected:
+            print(rejected.code, *rejected.fields)
+    async with AsyncClient("http://127.0.0.1:1", retries=Retries(give_up_after=0.5, first_pause=0.05)) as orion:
+        try:
+            async for _ in orion.signals_stream():
+                pass
+        except NotAcknowledged as error:
+            print("gave up")
+asyncio.run(main())`;
+    assert.equal((await run(script(lines))).text, "confirmed True\nvalidation_failed statuses\ngave up\n");
   });
 
   test("a rejection names the fields", async (t) => {

@@ -13,12 +13,14 @@ static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| Instruments::new(In
 fuzz_target!(|data: &[u8]| {
     if let Ok(value) = serde_json::from_slice(data) {
         let request = SubscriptionRequest::parse(&value, &INSTRUMENTS);
-        assert!(request.max_hz.is_none_or(|hz| (0.2..=10.0).contains(&hz)));
+        assert!(request.max_hz.is_none_or(|hz| (0.1..=20.0).contains(&hz)));
         assert!(!request.clone().without_user().user);
         request.unsubscribed();
         MessageCursor::read(&value).ok();
     }
     if let Ok(text) = std::str::from_utf8(data) {
+        let query = ["channels", "symbols", "max_hz", "killzones", "setups", text].map(|name| (name.to_owned(), text.to_owned()));
+        SubscriptionRequest::of_query(&query, &INSTRUMENTS).field_faults();
         text.parse::<Position>().ok();
     }
 });

@@ -109,6 +109,7 @@ impl WriterSide {
             requests,
             runner: self.runner(),
             replay_window: settings.signals.replay_window,
+            stale_after: settings.prices.stale_after,
             find: dashboards::message_type,
             clock: clock::wall,
             metrics: gateway.metrics.clone(),

@@ -7,9 +7,12 @@ use serde_json::{Map, Value};
 use super::jwt::Principal;
 use super::{AuthError, is_user_id};
 use crate::config::{Auth, ClaimPath};
+use crate::domain::Delay;
 
 /// The tolerated difference between an issuer's clock and ours.
 pub(super) const LEEWAY: TimeDelta = TimeDelta::seconds(5);
+/// The claim with the delay of prices and signals, in seconds.
+pub(super) const DELAY: &str = "delay";
 /// A time at or above this value (the year 2286 in seconds) is not in seconds.
 const NOT_SECONDS: f64 = 1e10;
 /// The largest whole number that a JSON number represents exactly.
@@ -54,9 +57,12 @@ impl ClaimRules {
             claim: "sub",
             reason: "and 'user_id' name no user: one must be a text of 1 to 128 characters, or a whole number",
         })?;
+        let admin = self.admin_claim.holds(claims, &self.admin_value);
+        let delay = delay(claims)?;
         let identity = Principal {
             user: user.into(),
-            admin: self.admin_claim.holds(claims, &self.admin_value),
+            admin,
+            delay: if admin { Delay::NONE } else { delay },
             issued_at: issued_at.unwrap_or_default(),
             expires_at,
         };
@@ -87,6 +93,17 @@ fn time(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<DateT
         return invalid("is not in seconds since 1970: it looks like milliseconds or microseconds");
     }
     Ok(DateTime::from_timestamp_millis((seconds * 1e3) as i64))
+}
+
+/// Parses the claim with the delay; none when it is absent.
+fn delay(claims: &Map<String, Value>) -> Result<Delay, AuthError> {
+    let seconds = match claims.get(DELAY) {
+        None | Some(Value::Null) => return Ok(Delay::NONE),
+        Some(Value::Number(number)) => whole(number).and_then(|seconds| seconds.parse().ok()),
+        Some(_) => None,
+    };
+    let reason = "must be whole seconds from 0 to 86400, without quotes";
+    seconds.and_then(Delay::from_seconds).ok_or(AuthError::InvalidClaim { claim: DELAY, reason })
 }
 
 /// Whether the claim is the text `wanted`, or a list that contains it.

@@ -173,3 +173,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_delay_is_whole_seconds_of_a_day() {
+    let claims = |delay: Value| json!({"sub": "a", "exp": seconds(60), "delay": delay});
+    for (value, delay) in
+        [(json!(0), 0), (json!(300), 300), (json!(300.0), 300), (json!(86_400), 86_400), (json!(null), 0)]
+    {
+        let identity = judge(&Auth::default(), &claims(value.clone())).unwrap();
+        assert_eq!(identity.delay.seconds(), delay, "{value}");
+    }
+    for value in
+        [json!(-1), json!(0.5), json!(86_401), json!(1e300), json!("300"), json!("5m"), json!(true), json!([300])]
+    {
+        let (claim, reason) = fault(&claims(value.clone()));
+        assert!(claim == "delay" && reason.contains("0 to 86400"), "{value}: {reason}");
+    }
+    let mut admin = claims(json!(300));
+    admin["role"] = json!("admin");
+    assert!(judge(&Auth::default(), &admin).unwrap().delay.is_none(), "an administrator is never late");
+}

@@ -2,7 +2,7 @@
 //! the signature was verified, all wrong signatures have the same text, and no text contains what the server expects.
 
 use super::algorithm::WrongAlgorithm;
-use crate::domain::ErrorCode;
+use crate::domain::{Delay, ErrorCode};
 
 /// Longest token that is looked at, in bytes.
 pub(super) const MAX_TOKEN: usize = 4096;
@@ -60,6 +60,12 @@ pub enum AuthError {
     /// The user token is from another issuer.
     #[error("The token is from another issuer: its 'iss' is not the one that this server is set to")]
     WrongIssuer,
+    /// The token reads with a delay that the connection or the route does not have.
+    #[error(
+        "This reader gets prices and signals {0} late, and this place is not read late: send the token when connecting \
+         (Authorization: Bearer, ?token= or Socket.IO's auth)"
+    )]
+    Delayed(Delay),
     /// The user token is valid only later; the claim that says so.
     #[error("The token is not valid yet: its '{0}' is in the future; compare the clocks of both servers")]
     NotYetValid(&'static str),
@@ -67,8 +73,8 @@ pub enum AuthError {
 
 impl AuthError {
     /// Returns the error as a metric label: `not_set`, `missing`, `malformed`, `wrong`, `expired`, `revoked`, `too_long`,
-    /// `wrong_algorithm`, `wrong_signature`, `no_keys_yet`, `invalid_claim`, `wrong_audience`, `wrong_issuer` or
-    /// `not_yet_valid`.
+    /// `wrong_algorithm`, `wrong_signature`, `no_keys_yet`, `invalid_claim`, `wrong_audience`, `wrong_issuer`,
+    /// `delayed` or `not_yet_valid`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotSet(_) => "not_set",
@@ -84,6 +90,7 @@ impl AuthError {
             Self::InvalidClaim { .. } => "invalid_claim",
             Self::WrongAudience => "wrong_audience",
             Self::WrongIssuer => "wrong_issuer",
+            Self::Delayed(_) => "delayed",
             Self::NotYetValid(_) => "not_yet_valid",
         }
     }
@@ -102,6 +109,7 @@ impl AuthError {
             Self::InvalidClaim { .. } => ErrorCode::TokenInvalidClaim,
             Self::WrongAudience => ErrorCode::TokenWrongAudience,
             Self::WrongIssuer => ErrorCode::TokenWrongIssuer,
+            Self::Delayed(_) => ErrorCode::DelayedToken,
             Self::NotYetValid(_) => ErrorCode::TokenNotYetValid,
         }
     }
@@ -124,6 +132,7 @@ impl AuthError {
             | Self::InvalidClaim { .. }
             | Self::WrongAudience
             | Self::WrongIssuer
+            | Self::Delayed(_)
             | Self::NotYetValid(_) => false,
         }
     }

@@ -10,12 +10,13 @@ use jsonwebtoken::{Algorithm, EncodingKey, Validation};
 use serde_json::{Map, Value};
 
 use super::algorithm::{self, WrongAlgorithm};
-use super::claims::{ClaimRules, LEEWAY};
+use super::claims::{ClaimRules, DELAY, LEEWAY};
 use super::error::MAX_TOKEN;
 use super::jwks::KeySet;
 use super::keys::{VerifyingKey, algorithms_of};
 use super::{AuthError, is_user_id};
 use crate::config::{Auth, Secret};
+use crate::domain::Delay;
 
 /// The user that a verified token names, and the life of the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Principal {
     pub user: Arc<str>,
     /// Whether the user is an administrator.
     pub admin: bool,
+    /// How much later the user gets prices and signals; none for administrators.
+    pub delay: Delay,
     /// When the token was issued; the Unix epoch when the token does not say.
     pub issued_at: DateTime<Utc>,
     /// When the token expires.
@@ -155,6 +158,30 @@ fn claims(token: &str, algorithm: Algorithm, key: &VerifyingKey) -> Result<Map<S
 /// # Errors
 /// [`AuthError::NotSet`] without a secret; [`AuthError::Wrong`] for an invalid user id.
 pub fn mint(auth: &Auth, user: &str, admin: bool, now: DateTime<Utc>, ttl: TimeDelta) -> Result<String, AuthError> {
+    issue(auth, user, admin.then(|| auth.admin_claim.claim_with(&auth.admin_value)), now, ttl)
+}
+
+/// Issues a token for `user` who reads with `delay`, and that expires after `ttl`.
+///
+/// # Errors
+/// As [`mint`].
+pub fn mint_delayed(
+    auth: &Auth,
+    user: &str,
+    delay: Delay,
+    now: DateTime<Utc>,
+    ttl: TimeDelta,
+) -> Result<String, AuthError> {
+    issue(auth, user, Some((DELAY.to_owned(), delay.seconds().into())), now, ttl)
+}
+
+fn issue(
+    auth: &Auth,
+    user: &str,
+    claim_of_user: Option<(String, Value)>,
+    now: DateTime<Utc>,
+    ttl: TimeDelta,
+) -> Result<String, AuthError> {
     let secret = auth.jwt_secret.as_ref().and_then(Secret::key_bytes).ok_or(AuthError::NotSet("ORION_JWT_SECRET"))?;
     if !is_user_id(user) {
         return Err(AuthError::Wrong);
@@ -168,7 +195,7 @@ pub fn mint(auth: &Auth, user: &str, admin: bool, now: DateTime<Utc>, ttl: TimeD
         claim("exp", (now + ttl).timestamp().into()),
         auth.jwt_audience.as_deref().and_then(|audience| claim("aud", audience.into())),
         auth.jwt_issuer.as_deref().and_then(|issuer| claim("iss", issuer.into())),
-        admin.then(|| auth.admin_claim.claim_with(&auth.admin_value)),
+        claim_of_user,
     ]
     .into_iter()
     .flatten()

@@ -31,12 +31,12 @@ use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 
 use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
-use crate::domain::Audience;
+use crate::domain::{Audience, Delay};
 pub use algorithm::{Algorithms, WrongAlgorithm};
 pub use error::{AuthError, TokenKind};
 pub use jwks::{KeySet, KeySetContent, KeySetError, MAX_KEY_SET};
 use jwt::{Jwt, has_form_of_jwt};
-pub use jwt::{Principal, Unverified, fits_other_encoding, mint, read_unverified};
+pub use jwt::{Principal, Unverified, fits_other_encoding, mint, mint_delayed, read_unverified};
 pub use logins::UserSession;
 use logins::{Logins, SWEEP_INTERVAL};
 pub use open::{OpenUsers, UserAccessError};
@@ -49,29 +49,38 @@ pub use wrong_tokens::{TooManyWrongTokens, WrongToken};
 #[error("this user has too many connections; close some")]
 pub struct TooManyLogins;
 
-/// Verifies shared tokens and user tokens.
-#[derive(Debug)]
+/// Verifies shared tokens and user tokens, for readers without a delay or with a given one. Cheap to clone: everything that
+/// is counted, is counted together.
+#[derive(Debug, Clone)]
 pub struct Tokens {
+    /// How late the readers are that it accepts. A reader who must be later is refused.
+    delay: Delay,
+    delayed_read: Option<(Secret, Delay)>,
+    open_delay: Delay,
     ingest: Option<Secret>,
     admin: Option<Secret>,
     read: Option<Secret>,
     read_auth: ReadAuth,
-    jwt: Option<Jwt>,
+    jwt: Option<Arc<Jwt>>,
     logins: Arc<Logins>,
     /// Maximum of connections per user.
     max_logins: usize,
-    pushes: RateLimit,
-    alerts: RateLimit,
-    wrong_token_counts: WrongTokens,
+    pushes: Arc<RateLimit>,
+    alerts: Arc<RateLimit>,
+    wrong_token_counts: Arc<WrongTokens>,
     clock: fn() -> DateTime<Utc>,
 }
 
 impl Tokens {
     /// Builds the verifier from the settings. `clock` decides whether a user token has expired.
     pub fn new(auth: &Auth, clock: fn() -> DateTime<Utc>) -> Self {
-        let jwt = Jwt::new(auth);
-        let Auth { ingest_token, admin_token, read_auth, read_token, .. } = auth.clone();
+        let jwt = Jwt::new(auth).map(Arc::new);
+        let Auth { ingest_token, admin_token, read_auth, read_token, delayed_read_token, delay, open_delay, .. } =
+            auth.clone();
         Self {
+            delay: Delay::NONE,
+            delayed_read: delayed_read_token.map(|token| (token, Delay::of(delay))),
+            open_delay: Delay::of(open_delay),
             ingest: ingest_token,
             admin: admin_token,
             read: read_token,
@@ -79,9 +88,9 @@ impl Tokens {
             jwt,
             logins: Arc::default(),
             max_logins: usize::MAX,
-            pushes: RateLimit::new(0, 0),
-            alerts: RateLimit::new(0, 0),
-            wrong_token_counts: WrongTokens::new(0),
+            pushes: Arc::new(RateLimit::new(0, 0)),
+            alerts: Arc::new(RateLimit::new(0, 0)),
+            wrong_token_counts: Arc::new(WrongTokens::new(0)),
             clock,
         }
     }
@@ -95,13 +104,45 @@ impl Tokens {
     /// Sets the limits of pushes per second and at once with one token; 0 for no limit.
     #[must_use]
     pub fn with_pushes(self, per_second: u32, burst: u32) -> Self {
-        Self { pushes: RateLimit::new(per_second, burst), alerts: RateLimit::new(per_second, burst), ..self }
+        let limit = || Arc::new(RateLimit::new(per_second, burst));
+        Self { pushes: limit(), alerts: limit(), ..self }
     }
 
     /// Sets the maximum of wrong tokens per address and minute; 0 for no limit.
     #[must_use]
     pub fn with_max_wrong_tokens(self, per_minute: u32) -> Self {
-        Self { wrong_token_counts: WrongTokens::new(per_minute), ..self }
+        Self { wrong_token_counts: Arc::new(WrongTokens::new(per_minute)), ..self }
+    }
+
+    /// Returns the verifier for what is read with `delay`.
+    #[must_use]
+    pub fn for_delay(&self, delay: Delay) -> Self {
+        Self { delay, ..self.clone() }
+    }
+
+    /// Returns how late somebody with this token has to read. For a token that is not valid, it is the delay of those
+    /// who have none.
+    pub fn delay_of(&self, token: Option<&str>) -> Delay {
+        let Some(presented) = token else { return self.open_delay };
+        let matches = |secret: &Option<Secret>| secret.as_ref().is_some_and(|secret| secret.matches(presented));
+        if matches(&self.read) || matches(&self.ingest) || matches(&self.admin) {
+            return Delay::NONE;
+        }
+        if let Some((_, delay)) = self.delayed_read.as_ref().filter(|(secret, _)| secret.matches(presented)) {
+            return *delay;
+        }
+        let jwt = self.jwt.as_ref().filter(|_| has_form_of_jwt(presented));
+        jwt.and_then(|jwt| jwt.identity(presented, (self.clock)()).ok()).map_or(self.open_delay, |user| user.delay)
+    }
+
+    /// Whether any reader may be delayed.
+    pub fn may_delay(&self) -> bool {
+        self.jwt.is_some() || self.delayed_read.is_some() || !self.open_delay.is_none()
+    }
+
+    /// Refuses a reader who has to read later than this verifier's delay.
+    fn not_later(&self, delay: Delay) -> Result<(), AuthError> {
+        if delay <= self.delay { Ok(()) } else { Err(AuthError::Delayed(delay)) }
     }
 
     /// Counts a wrong token from `address`.
@@ -177,7 +218,8 @@ impl Tokens {
         let now = (self.clock)();
         let identity = jwt.identity(token.ok_or(AuthError::Missing)?, now).and_then(|identity| {
             self.logins.record_clock_lead(&identity, now);
-            self.logins.check(&identity, now).map(|()| identity)
+            self.logins.check(&identity, now)?;
+            self.not_later(identity.delay).map(|()| identity)
         });
         // The token itself is not logged: a reader of the log could use it.
         identity.inspect_err(|error| tracing::debug!(code = %error.code(), reason = %error, "a user token was refused"))
@@ -192,22 +234,48 @@ impl Tokens {
         let required = self.read_auth == ReadAuth::Required;
         let Some(presented) = token else {
             return match (required, &self.jwt) {
-                (false, _) => Ok(None),
+                (false, _) => self.not_later(self.open_delay).map(|()| None),
                 (true, Some(_)) => Err(AuthError::Missing),
-                (true, None) => check(self.read.as_ref(), "ORION_READ_TOKEN", None).map(|()| None),
+                (true, None) => check(self.shared_reader(), "ORION_READ_TOKEN", None).map(|()| None),
             };
         };
         let matches = |secret: &Option<Secret>| secret.as_ref().is_some_and(|secret| secret.matches(presented));
         if matches(&self.read) || (!required && (matches(&self.ingest) || matches(&self.admin))) {
             return Ok(None);
         }
+        if let Some((_, delay)) = self.delayed_read.as_ref().filter(|(secret, _)| secret.matches(presented)) {
+            return self.not_later(*delay).map(|()| None);
+        }
         match &self.jwt {
             // A token that is not a JWT was meant to be the shared one.
-            Some(_) if self.read.is_none() || has_form_of_jwt(presented) => self.user(token).map(Some),
+            Some(_) if self.shared_reader().is_none() || has_form_of_jwt(presented) => self.user(token).map(Some),
             Some(_) => Err(AuthError::Wrong),
-            None if required => check(self.read.as_ref(), "ORION_READ_TOKEN", token).map(|()| None),
-            None => Ok(None),
+            None if required => check(self.shared_reader(), "ORION_READ_TOKEN", token).map(|()| None),
+            None => self.not_later(self.open_delay).map(|()| None),
         }
+    }
+
+    /// Verifies a token for reading that is presented on purpose: unlike [`reader`](Self::reader), it refuses a token that is
+    /// none of this server also where reading needs none.
+    ///
+    /// # Errors
+    /// [`AuthError`] when the token may not read.
+    pub fn known_reader(&self, token: Option<&str>) -> Result<(), AuthError> {
+        let principal = self.reader(token)?;
+        let is_shared = |token: &str| {
+            let delayed = self.delayed_read.as_ref().map(|(secret, _)| secret);
+            let secrets = [self.read.as_ref(), self.ingest.as_ref(), self.admin.as_ref(), delayed];
+            secrets.into_iter().flatten().any(|secret| secret.matches(token))
+        };
+        match token {
+            Some(token) if principal.is_none() && !is_shared(token) => Err(AuthError::Wrong),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns a shared token for reading, if there is one.
+    fn shared_reader(&self) -> Option<&Secret> {
+        self.read.as_ref().or(self.delayed_read.as_ref().map(|(secret, _)| secret))
     }
 
     /// Verifies the token of an endpoint that never requires one: a token that is presented has to be valid all the same.

@@ -65,6 +65,7 @@ mod tests {
         let identity = Principal {
             user: "u1".into(),
             admin: true,
+            delay: crate::domain::Delay::NONE,
             issued_at: DateTime::UNIX_EPOCH,
             expires_at: DateTime::<Utc>::MAX_UTC,
         };

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::auth::{self, AuthError, MAX_KEY_SET, Tokens, Unverified};
 use crate::config::{self, Auth};
-use crate::domain::{Audience, iso};
+use crate::domain::{Audience, Delay, iso};
 use crate::sources::net::Http;
 
 /// The longest life of a token.
@@ -31,6 +31,9 @@ pub struct TokenCommand {
     /// Make him an administrator
     #[arg(long)]
     admin: bool,
+    /// How much later he gets prices and signals than others, such as 300s or 15m; at most 24h
+    #[arg(long, value_name = "DURATION", value_parser = delay, conflicts_with = "admin")]
+    delay: Option<Delay>,
     /// How long it is good for, such as 30m, 24h or 7d
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = ttl)]
     ttl: Duration,
@@ -53,6 +56,13 @@ enum Inspect {
 fn user_id(text: &str) -> Result<String, String> {
     let fits = (1..=Audience::MAX_USER).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned()).ok_or_else(|| format!("an id has 1 to {} characters", Audience::MAX_USER))
+}
+
+fn delay(text: &str) -> Result<Delay, String> {
+    let whole = config::parse_duration(text).filter(|delay| delay.subsec_nanos() == 0);
+    whole
+        .and_then(|delay| Delay::from_seconds(delay.as_secs()))
+        .ok_or_else(|| "must be whole seconds, at most 24h, such as 15m".to_owned())
 }
 
 fn ttl(text: &str) -> Result<Duration, String> {
@@ -81,7 +91,11 @@ pub fn token(
     let user = command.user.as_deref().unwrap_or_default();
     let ttl = TimeDelta::from_std(command.ttl).unwrap_or(TimeDelta::MAX);
     // The id was validated when the command line was parsed.
-    let token = auth::mint(auth, user, command.admin, clock(), ttl).map_err(|_| NoSecret)?;
+    let token = match command.delay {
+        Some(delay) => auth::mint_delayed(auth, user, delay, clock(), ttl),
+        None => auth::mint(auth, user, command.admin, clock(), ttl),
+    };
+    let token = token.map_err(|_| NoSecret)?;
     Ok(writeln!(out, "{token}").map(|()| EXIT_OK))
 }
 
@@ -113,7 +127,7 @@ fn inspect(auth: &Auth, token: &str, clock: fn() -> DateTime<Utc>, out: &mut imp
             _ => writeln!(out, "{}: {}", escape(name), value.as_str().map_or_else(|| value.to_string(), escape))?,
         }
     }
-    let tokens = Tokens::new(auth, clock);
+    let tokens = Tokens::new(auth, clock).for_delay(Delay::of(Duration::MAX));
     if said.algorithm != "HS256"
         && let Some(complaint) = fetch_keys(auth, &tokens)?
     {
@@ -122,7 +136,8 @@ fn inspect(auth: &Auth, token: &str, clock: fn() -> DateTime<Utc>, out: &mut imp
     let code = match tokens.user(Some(token)) {
         Ok(identity) => {
             let role = if identity.admin { "administrator" } else { "user" };
-            writeln!(out, "good: {role} {}, until {}", escape(&identity.user), iso(identity.expires_at))?;
+            let late = if identity.delay.is_none() { String::new() } else { format!(", {} late", identity.delay) };
+            writeln!(out, "good: {role} {}{late}, until {}", escape(&identity.user), iso(identity.expires_at))?;
             EXIT_OK
         }
         Err(AuthError::NotSet(_)) => {
@@ -205,7 +220,7 @@ mod tests {
     }
 
     fn making() -> TokenCommand {
-        TokenCommand { user: Some("demo".into()), admin: true, ttl: Duration::from_mins(1), inspect: None }
+        TokenCommand { user: Some("demo".into()), admin: true, delay: None, ttl: Duration::from_mins(1), inspect: None }
     }
 
     fn inspecting(token: &str) -> TokenCommand {

@@ -22,7 +22,7 @@ pub(super) async fn beat(shared: Arc<Shared>, stop: CancellationToken) {
                 && shared.is_connected()
             {
                 let (epoch, node) = (shared.epoch.clone(), shared.name.to_string());
-                let beat = Beat { epoch, term, node, stream_seq: view.stream_seq, leaving: false };
+                let beat = Beat { epoch, term, node, stream_seq: view.stream_seq, leaving: false, successor: None };
                 shared.publish(BEAT, &beat).await;
             }
         }

@@ -1,9 +1,10 @@
 //! The connection to the NATS servers.
 
+use std::error::Error;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use tracing::{debug, info, warn};
 
 use super::{LOG, STREAM};
@@ -28,6 +29,9 @@ pub enum ClusterError {
     /// The NATS servers do not answer.
     #[error("the NATS servers at cluster.urls cannot be reached: {0}")]
     Unreachable(String),
+    /// This node and the NATS servers do not trust each other.
+    #[error("{0}")]
+    Refused(String),
     /// There is no log yet.
     #[error("there is no log at the NATS servers yet: make it once with `orion-server cluster init`")]
     NoLog,
@@ -53,10 +57,11 @@ impl ClusterError {
     }
 }
 
-/// Connects to the servers. Never gives up: it returns a client at once that connects as soon as a server answers.
+/// Connects to the servers. Never gives up: while no server answers it returns a client that connects as soon as one does.
 ///
 /// # Errors
-/// [`ClusterError::Unreachable`] when the addresses or the certificates cannot be used.
+/// [`ClusterError::Unreachable`] when the addresses cannot be used, [`ClusterError::Refused`] when a certificate or the
+/// credentials cannot.
 pub(super) async fn connect(settings: &ClusterSettings) -> Result<Client, ClusterError> {
     let unusable = |error: &dyn std::fmt::Display| ClusterError::Unreachable(error.to_string());
     let addresses: Vec<ServerAddr> =
@@ -67,7 +72,6 @@ pub(super) async fn connect(settings: &ClusterSettings) -> Result<Client, Cluste
         .request_timeout(Some(REQUEST_TIMEOUT))
         .ping_interval(PING_INTERVAL)
         .custom_inbox_prefix(INBOX)
-        .retry_on_initial_connect()
         .max_reconnects(None)
         .ignore_discovered_servers()
         .reconnect_delay_callback(|attempts| Duration::from_millis(if attempts <= 3 { 50 } else { 250 }))
@@ -81,7 +85,42 @@ pub(super) async fn connect(settings: &ClusterSettings) -> Result<Client, Cluste
     if let Some((certificate, key)) = settings.tls_cert.as_ref().zip(settings.tls_key.as_ref()) {
         options = options.add_client_certificate(certificate.clone(), key.clone());
     }
-    options.connect(addresses).await.map_err(|error| unusable(&error))
+    // A client that connects later never says why it cannot.
+    match options.clone().connect(addresses.clone()).await {
+        Ok(client) => return Ok(client),
+        Err(error) => {
+            if let Some(why) = refusal(&error) {
+                return Err(ClusterError::Refused(why));
+            }
+            debug!(%error, "no NATS server answers yet");
+        }
+    }
+    options.retry_on_initial_connect().connect(addresses).await.map_err(|error| unusable(&error))
+}
+
+/// Returns what an operator has to change before the servers can be used; `None` when it is enough to wait.
+fn refusal(error: &ConnectError) -> Option<String> {
+    match error.kind() {
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            return Some("the NATS servers refuse cluster.credentials (ORION_CLUSTER__CREDENTIALS)".to_owned());
+        }
+        ConnectErrorKind::Tls => {}
+        // The server's answer to a certificate that it does not accept is an error of the connection.
+        _ if chain(error).any(|cause| cause.downcast_ref::<rustls::Error>().is_some()) => {}
+        _ => return None,
+    }
+    Some(format!(
+        "no TLS with the NATS servers: {error}. cluster.tls_ca (ORION_CLUSTER__TLS_CA) has to be the authority of their \
+         certificates, which name the hosts of cluster.urls; if they ask for a certificate, it is cluster.tls_cert"
+    ))
+}
+
+/// The error and its causes. An error of the system shows its cause instead of naming it.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<std::io::Error>() {
+        Some(error) => error.get_ref().map(|cause| cause as &(dyn Error + 'static)),
+        None => error.source(),
+    })
 }
 
 fn log(event: &Event) {

@@ -28,6 +28,8 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// The same after the writer could not store it.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
+/// How long a push waits here for the pipeline of a term that has begun.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long this node's copy may take to reach an answer of the writer.
 const COPY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of pushes that this node has forwarded at a time; further ones are rejected.
@@ -46,7 +48,7 @@ pub(super) struct Router {
     shared: Arc<Shared>,
     reader: Reader,
     /// The pipeline, while this node writes.
-    local: Mutex<Option<Handle>>,
+    local: watch::Sender<Option<Handle>>,
     /// The ids of pushes that the pipeline is processing.
     processing: Mutex<HashSet<RequestId>>,
     routed: Arc<Semaphore>,
@@ -62,7 +64,7 @@ pub(super) struct OpenTerm<'a>(&'a Router);
 
 impl Drop for OpenTerm<'_> {
     fn drop(&mut self) {
-        *self.0.local.lock() = None;
+        self.0.local.send_replace(None);
     }
 }
 
@@ -81,7 +83,7 @@ impl Router {
         Arc::new(Self {
             shared,
             reader,
-            local: Mutex::default(),
+            local: watch::Sender::new(None),
             processing: Mutex::default(),
             routed: Arc::new(Semaphore::new(MAX_ROUTED)),
             forwarded: Semaphore::new(MAX_FORWARDED),
@@ -93,7 +95,7 @@ impl Router {
 
     /// Lets the pipeline behind `handle` take pushes.
     pub(super) fn open(&self, handle: Handle) -> OpenTerm<'_> {
-        *self.local.lock() = Some(handle);
+        self.local.send_replace(Some(handle));
         OpenTerm(self)
     }
 
@@ -130,13 +132,13 @@ impl Router {
     async fn submit(&self, input: Input) -> Result<Accepted, SubmitError> {
         let id: RequestId = format!("{}{}", self.prefix, self.number.fetch_add(1, Ordering::Relaxed)).into();
         let deadline = Instant::now() + FORWARD_TIMEOUT;
-        let mut view = self.shared.view.subscribe();
+        let (mut view, mut local) = (self.shared.view.subscribe(), self.local.subscribe());
         let mut forwarded = None;
         let mut again = false;
         let mut why = "no node writes".to_owned();
         loop {
             let now = view.borrow_and_update().clone();
-            let answer = if self.local.lock().is_some() {
+            let answer = if local.borrow_and_update().is_some() {
                 let answer = timeout_at(deadline, self.process(&id, again, input.clone())).await;
                 again = true;
                 answer.unwrap_or_else(|_| WireAnswer::Again("the writer does not answer".to_owned()))
@@ -165,7 +167,13 @@ impl Router {
                 self.count(forwarded.is_some(), "timed_out");
                 return Err(SubmitError::NotStored(format!("{why}; push it again with the same id")));
             }
-            timeout(pause, view.changed()).await.ok();
+            let changed = async {
+                tokio::select! {
+                    _ = view.changed() => {}
+                    _ = local.changed() => {}
+                }
+            };
+            timeout(pause, changed).await.ok();
         }
     }
 
@@ -209,7 +217,7 @@ impl Router {
 
     /// Lets this node's pipeline process a push; `again` when it may have been sent before.
     async fn process(&self, id: &RequestId, again: bool, input: Input) -> WireAnswer {
-        let Some(pipeline) = self.local.lock().clone() else {
+        let Some(pipeline) = self.local.borrow().clone() else {
             return WireAnswer::Again("this node does not write".to_owned());
         };
         if !self.processing.lock().insert(id.clone()) {
@@ -285,9 +293,22 @@ impl Router {
         let Some(input) = push.input.read(self.shared.find) else {
             return WireAnswer::Failed("the writer does not know this type of message".to_owned());
         };
-        if self.shared.view.borrow().writing() != Some(push.term) {
+        if timeout(OPENING_TIMEOUT, self.opened(push.term)).await != Ok(true) {
             return WireAnswer::Again("this node does not write".to_owned());
         }
         self.process(&push.id, push.again, input).await
+    }
+
+    /// Waits until the pipeline takes pushes in this term: other nodes may know of it earlier. Returns `false` once
+    /// another one has begun.
+    async fn opened(&self, term: u64) -> bool {
+        let (mut view, mut local) = (self.shared.view.subscribe(), self.local.subscribe());
+        let began = view::wait(&mut view, |view| view.term > term || view.writing() == Some(term)).await;
+        let is_open = async { local.wait_for(Option::is_some).await.is_ok() };
+        began.is_some_and(|view| view.term == term)
+            && tokio::select! {
+                is_open = is_open => is_open,
+                _ = view::wait(&mut view, |view| view.writing() != Some(term)) => false,
+            }
     }
 }

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use async_nats::jetstream::message::PublishMessage;
 use tokio::time::{Instant, sleep};
 
+use super::STREAM;
+use super::append::{Appended, PlacedMessage};
 use super::connection::{self, ClusterError};
 use super::message::{Message, MessageContent, VERSION};
-use super::{LOG, STREAM};
 use crate::config::ClusterSettings;
 use crate::store::{LocalLog, LogHeads};
 
@@ -82,12 +82,13 @@ pub async fn init(
     let genesis =
         Message { v: VERSION, epoch: epoch.clone(), term: 0, node, content: MessageContent::Genesis(base.into()) };
     let payload = genesis.encode().map_err(|error| stored(&error))?;
-    let message =
-        PublishMessage::build().payload(payload).message_id(format!("{epoch}.genesis")).expected_last_sequence(0);
-    let unsent = |error: &dyn std::fmt::Display| {
-        ClusterError::Unreachable(format!("the first message was not acknowledged: {error}; run it again"))
-    };
-    let sent = context.send_publish(LOG, message).await.map_err(|error| unsent(&error))?;
-    sent.await.map_err(|error| unsent(&error))?;
-    Ok(Initialized { epoch, continues: base.events.seq, replicas })
+    let id = format!("{epoch}.genesis");
+    // A stream that was made a moment ago may still be choosing its leader.
+    match (PlacedMessage { id: &id, payload, after: 0, fenced: true }).send(&context, INIT_TIMEOUT).await {
+        Appended::Done => Ok(Initialized { epoch, continues: base.events.seq, replicas }),
+        Appended::Fenced => Err(ClusterError::Foreign("another `cluster init` was faster".to_owned())),
+        Appended::Unknown(why) => {
+            Err(ClusterError::Unreachable(format!("the first message was not acknowledged: {why}; run it again")))
+        }
+    }
 }

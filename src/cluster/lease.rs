@@ -11,8 +11,20 @@ pub(super) struct Lease {
     /// A part of `length` that differs between nodes, so that not all try at once.
     spread: Duration,
     last_sign: Duration,
-    /// Whether the writer has said that it leaves.
-    is_free: bool,
+    hold: Hold,
+}
+
+/// Whether the writer holds the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// It does, as long as it beats.
+    Held,
+    /// It leaves, and another node is to write next.
+    Promised,
+    /// It leaves, and this node is to write next.
+    Offered,
+    /// It leaves, and whoever comes first writes next.
+    Free,
 }
 
 impl Lease {
@@ -20,24 +32,39 @@ impl Lease {
     /// a quarter of it.
     pub(super) fn new(length: Duration, node: &str, now: Duration) -> Self {
         let hash = node.bytes().fold(5381_u32, |hash, byte| hash.wrapping_mul(33) ^ u32::from(byte));
-        Self { length, spread: length / 4 * (hash % 16) / 16, last_sign: now, is_free: false }
+        Self { length, spread: length / 4 * (hash % 16) / 16, last_sign: now, hold: Hold::Held }
     }
 
     /// The writer of the current term gave a sign of life, or a term began.
     pub(super) fn renew(&mut self, now: Duration) {
         self.last_sign = self.last_sign.max(now);
-        self.is_free = false;
+        self.hold = Hold::Held;
     }
 
-    /// The writer of the current term leaves.
-    pub(super) fn release(&mut self, now: Duration) {
+    /// The writer of the current term leaves, and names the node that is to follow it.
+    pub(super) fn release(&mut self, now: Duration, successor: Option<&str>, node: &str) {
         self.last_sign = self.last_sign.max(now);
-        self.is_free = true;
+        self.hold = match successor {
+            Some(successor) if successor == node => Hold::Offered,
+            Some(_) => Hold::Promised,
+            None => Hold::Free,
+        };
+    }
+
+    /// Whether the writer has left to this node.
+    pub(super) fn is_offered(&self) -> bool {
+        self.hold == Hold::Offered
     }
 
     /// Returns when this node may try to begin the next term.
     pub(super) fn ends_at(&self) -> Duration {
-        self.last_sign + if self.is_free { self.spread / 8 } else { self.length + self.spread }
+        let wait = match self.hold {
+            Hold::Held => self.length + self.spread,
+            Hold::Promised => self.length / 4 + self.spread / 8,
+            Hold::Free => self.spread / 8,
+            Hold::Offered => Duration::ZERO,
+        };
+        self.last_sign + wait
     }
 
     /// Whether this node may try to begin the next term.
@@ -74,10 +101,21 @@ mod tests {
     #[test]
     fn a_writer_that_leaves_is_followed_at_once() {
         let mut lease = Lease::new(LENGTH, "a", at(0));
-        lease.release(at(1_000));
+        lease.release(at(1_000), None, "a");
         assert!(lease.is_over(at(1_063)));
         lease.renew(at(1_100));
         assert!(!lease.is_over(at(3_000)));
+    }
+
+    #[test]
+    fn the_named_node_follows_before_the_others() {
+        let mut lease = Lease::new(LENGTH, "a", at(0));
+        lease.release(at(1_000), Some("a"), "a");
+        assert!(lease.is_offered() && lease.is_over(at(1_000)));
+        lease.release(at(1_000), Some("b"), "a");
+        assert!(!lease.is_offered() && !lease.is_over(at(1_499)));
+        // It may have ended as well.
+        assert!(lease.is_over(at(1_563)));
     }
 
     /// Three nodes over a log that takes a term only at its end, as the stream does. Beats are lost at random, and nodes

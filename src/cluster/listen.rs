@@ -119,7 +119,7 @@ impl Node {
             return;
         }
         if beat.leaving {
-            self.lease.release(self.now());
+            self.lease.release(self.now(), beat.successor.as_deref(), &self.shared.name);
         } else {
             self.renew_lease();
         }

@@ -97,6 +97,8 @@ struct Shared {
     context: jetstream::Context,
     view: watch::Sender<View>,
     handover: watch::Sender<Handover>,
+    /// The node that this one hands over to.
+    successor: Mutex<Option<String>>,
     notes: Mutex<Vec<NoteListener>>,
     find: FindType,
     metrics: Arc<Metrics>,
@@ -148,6 +150,8 @@ pub struct NodeStart {
     pub runner: TermRunner,
     /// How far back a pipeline that begins reads signals.
     pub replay_window: Duration,
+    /// After this long without a word of it a price is stale.
+    pub stale_after: Duration,
     /// Finds the types of relayed messages.
     pub find: FindType,
     /// The wall clock.
@@ -174,7 +178,8 @@ pub struct ClusterHandle {
 impl ClusterHandle {
     /// Starts the tasks of a node.
     pub fn start(start: NodeStart, settings: &ClusterSettings) -> Self {
-        let NodeStart { joined, store, hub, requests, runner, replay_window, find, clock, metrics, tasks } = start;
+        let NodeStart { joined, store, hub, requests, runner, replay_window, stale_after, find, clock, metrics, tasks } =
+            start;
         let Joined { client, epoch, .. } = joined;
         let place = store.place().cloned().unwrap_or_else(|| crate::store::ReplicaPlace::start(&epoch));
         let first = View {
@@ -191,6 +196,7 @@ impl ClusterHandle {
             client,
             view: watch::Sender::new(first),
             handover: watch::Sender::new(Handover::None),
+            successor: Mutex::default(),
             notes: Mutex::default(),
             find,
             metrics: metrics.clone(),
@@ -201,7 +207,7 @@ impl ClusterHandle {
         });
         let (log, appends) = ReplicatedLog::new(store.reader(), metrics);
         let router = Router::new(shared.clone(), store.reader());
-        let prices = PriceFanOut::new(shared.clone());
+        let prices = PriceFanOut::new(shared.clone(), stale_after);
         hub.add_sink(prices.clone());
         let started = Instant::now();
         let node = Node {
@@ -229,7 +235,7 @@ impl ClusterHandle {
         tasks.spawn("cluster pushes", forever(router.clone().run(requests, tasks.stopping())));
         tasks.spawn("cluster inbox", forever(router.clone().serve_inbox(tasks.stopping())));
         tasks.spawn("cluster prices out", forever(prices.clone().send(tasks.stopping())));
-        tasks.spawn("cluster prices in", forever(prices::receive(shared.clone(), hub.clone(), tasks.stopping())));
+        tasks.spawn("cluster prices in", forever(prices::receive(prices, hub.clone(), tasks.stopping())));
         tasks.spawn("cluster snapshot", forever(prices::serve_snapshot(shared.clone(), hub, tasks.stopping())));
         tasks.spawn("cluster status", forever(status::serve(shared.clone(), clock, tasks.stopping())));
         let recent = move || clock() - replay_window;
@@ -277,8 +283,12 @@ impl ClusterHandle {
         status::collect(&self.shared.client, &self.shared.context, self.shared.lease).await
     }
 
-    /// Lets another node become the writer, and waits until this one has finished what it had begun.
+    /// Lets another node become the writer, and waits until this one has finished what it had begun. It goes on taking
+    /// pushes until it has found the node that is to follow it.
     pub async fn hand_over(&self) {
+        if self.view().is_writer() {
+            *self.shared.successor.lock() = status::successor(&self.shared).await;
+        }
         self.shared.handover.send_if_modified(|handover| {
             let begins = *handover == Handover::None;
             if begins {

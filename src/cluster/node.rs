@@ -188,6 +188,11 @@ impl Node {
                     self.write(std::mem::take(&mut gathered)).await
                 }
             };
+            let outcome = match outcome {
+                // Nothing is acknowledged until this node writes: it does not wait for the next look at the lease.
+                Ok(()) if self.lease.is_offered() => self.stand_when_over().await,
+                outcome => outcome,
+            };
             if let Err(trouble) = outcome {
                 return Interruption::Again(trouble);
             }
@@ -220,13 +225,18 @@ impl Node {
             self.renew_lease();
         }
         self.watched_at = self.now();
+        self.stand_when_over().await
+    }
+
+    /// Tries to become the writer once the lease is over, unless the stream is known to have more than the copy.
+    async fn stand_when_over(&mut self) -> Result<(), Trouble> {
+        let is_at_end = self.caught_up && self.end <= self.place.stream_seq;
         let may_write = !self.has_left && self.store.health() == Health::Ok && self.shared.is_connected();
-        if self.writing.is_none() && self.caught_up && may_write && self.lease.is_over(self.now()) {
-            if self.has_probed {
-                self.stand().await?;
-            } else {
-                self.probe().await;
+        if self.writing.is_none() && is_at_end && may_write && self.lease.is_over(self.now()) {
+            if self.has_probed || self.lease.is_offered() {
+                return self.stand().await;
             }
+            self.probe().await;
         }
         Ok(())
     }
@@ -298,9 +308,10 @@ impl Node {
                 node: self.shared.name.to_string(),
                 stream_seq: self.place.stream_seq,
                 leaving: true,
+                successor: self.shared.successor.lock().clone(),
             };
             self.shared.publish(BEAT, &beat).await;
-            info!(term, "this node has handed over: another one becomes the writer");
+            info!(term, to = beat.successor, "this node has handed over: another one becomes the writer");
         }
         if timeout(super::connection::REQUEST_TIMEOUT, self.shared.client.flush()).await.is_err() {
             warn!("the NATS server does not answer while this node leaves");

@@ -8,14 +8,15 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{interval, sleep};
+use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Shared;
 use super::wire::Prices;
-use crate::domain::{Event, PriceUpdate, Symbol};
+use crate::domain::{Event, PriceUpdate, Quality, Symbol};
 use crate::hub::{Envelope, Hub, Sink};
+use crate::pipeline::MAX_QUIET;
 
 /// The subject of all prices: `orion.price.<SYMBOL>`.
 const ALL: &str = "orion.price.>";
@@ -25,7 +26,7 @@ const SNAPSHOT: &str = "orion.snapshot";
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How often a node without prices asks for them.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// Maximum number of prices in a message of a snapshot.
+/// Maximum number of prices in a message of a snapshot. The others come with the next prices, within [`MAX_QUIET`].
 const SNAPSHOT_PRICES: usize = 500;
 
 /// Sends what the hub publishes while this node writes. Only the latest price of a symbol waits.
@@ -33,13 +34,35 @@ const SNAPSHOT_PRICES: usize = 500;
 pub(super) struct PriceFanOut {
     shared: Arc<Shared>,
     waiting: Mutex<BTreeMap<Symbol, Arc<PriceUpdate>>>,
+    /// When this node last published a price of each symbol, as the writer or from it.
+    published: Mutex<BTreeMap<Symbol, Instant>>,
+    stale_after: Duration,
     wake: Notify,
     number: AtomicU64,
 }
 
 impl PriceFanOut {
-    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, waiting: Mutex::default(), wake: Notify::new(), number: AtomicU64::new(0) })
+    pub(super) fn new(shared: Arc<Shared>, stale_after: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            shared,
+            waiting: Mutex::default(),
+            published: Mutex::default(),
+            // A writer publishes what has not changed as well.
+            stale_after: stale_after.max(2 * MAX_QUIET),
+            wake: Notify::new(),
+            number: AtomicU64::new(0),
+        })
+    }
+
+    /// Publishes prices as stale of which nothing has come for too long: no node writes, this one is cut off from it, or
+    /// a new writer has not heard of them yet.
+    fn publish_stale(&self, hub: &Hub) {
+        let stale = silent(hub.prices(), &self.published.lock(), Instant::now(), self.stale_after);
+        let stale = stale.into_iter().map(|update| Arc::new(Envelope::unplaced(Event::Price(Arc::new(update)))));
+        let stale: Vec<_> = stale.collect();
+        if !stale.is_empty() {
+            hub.publish(&stale);
+        }
     }
 
     /// Sends until `stop`.
@@ -72,19 +95,84 @@ impl Sink for PriceFanOut {
     fn deliver(&self, batch: &[Arc<Envelope>]) {
         let prices = batch.iter().filter_map(|envelope| match envelope.event() {
             Event::Price(update) => Some(update.clone()),
-            Event::Signal(_) | Event::RelayedMessage(_) => None,
+            _ => None,
         });
-        let mut prices = prices.peekable();
-        if prices.peek().is_none() || !self.shared.view.borrow().is_writer() {
+        let prices: Vec<_> = prices.map(|update: Arc<PriceUpdate>| (update.symbol.clone(), update)).collect();
+        if prices.is_empty() {
             return;
         }
-        self.waiting.lock().extend(prices.map(|update| (update.symbol.clone(), update)));
-        self.wake.notify_one();
+        let now = Instant::now();
+        self.published.lock().extend(prices.iter().map(|(symbol, _)| (symbol.clone(), now)));
+        if self.shared.view.borrow().is_writer() {
+            self.waiting.lock().extend(prices);
+            self.wake.notify_one();
+        }
+    }
+}
+
+/// Returns, as stale, the prices from a market that were published longer than `stale_after` ago.
+fn silent(
+    prices: Vec<Arc<PriceUpdate>>,
+    published: &BTreeMap<Symbol, Instant>,
+    now: Instant,
+    stale_after: Duration,
+) -> Vec<PriceUpdate> {
+    let is_silent = |update: &Arc<PriceUpdate>| {
+        let since = published.get(&update.symbol).map(|since| now.duration_since(*since));
+        matches!(update.quality, Quality::Live | Quality::Delayed) && since.is_some_and(|since| since > stale_after)
+    };
+    let stale = |update: Arc<PriceUpdate>| PriceUpdate {
+        quality: Quality::Stale,
+        change: 0.0,
+        change_percent: 0.0,
+        ..(*update).clone()
+    };
+    prices.into_iter().filter(is_silent).map(stale).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SourceName;
+
+    #[test]
+    fn a_price_that_nobody_repeats_becomes_stale() {
+        let now = Instant::now();
+        let price = |symbol: &str, quality| {
+            Arc::new(PriceUpdate {
+                symbol: Symbol::new(symbol),
+                price: 1.5,
+                timestamp: chrono::Utc::now(),
+                change: 0.1,
+                change_percent: 7.0,
+                volume: None,
+                bid_ask: None,
+                day: None,
+                quality,
+                source: SourceName::new(SourceName::PUSH),
+            })
+        };
+        let prices = vec![
+            price("EURUSD", Quality::Live),
+            price("GBPUSD", Quality::Live),
+            price("USDJPY", Quality::Closed),
+            price("XAUUSD", Quality::Simulated),
+        ];
+        let mut published: BTreeMap<_, _> = prices.iter().map(|price| (price.symbol.clone(), now)).collect();
+        published.insert(prices[1].symbol.clone(), now + Duration::from_secs(20));
+        let at =
+            |seconds| silent(prices.clone(), &published, now + Duration::from_secs(seconds), Duration::from_mins(1));
+        assert_eq!(at(60), []);
+        let stale = at(61);
+        assert_eq!(stale.len(), 1);
+        assert_eq!((stale[0].symbol.as_str(), stale[0].quality, stale[0].price), ("EURUSD", Quality::Stale, 1.5));
+        assert_eq!(stale[0].change, 0.0);
     }
 }
 
 /// Publishes the writer's prices on this node, until `stop`.
-pub(super) async fn receive(shared: Arc<Shared>, hub: Arc<Hub>, stop: CancellationToken) {
+pub(super) async fn receive(fan_out: Arc<PriceFanOut>, hub: Arc<Hub>, stop: CancellationToken) {
+    let shared = &fan_out.shared;
     let mut newest = BTreeMap::new();
     let receive = async {
         loop {
@@ -94,13 +182,14 @@ pub(super) async fn receive(shared: Arc<Shared>, hub: Arc<Hub>, stop: Cancellati
                     let message = tokio::select! {
                         message = prices.next() => message,
                         _ = ask.tick() => {
-                            ask_for_snapshot(&shared, &hub).await;
+                            ask_for_snapshot(shared, &hub).await;
+                            fan_out.publish_stale(&hub);
                             continue;
                         }
                     };
                     let Some(message) = message else { break };
                     if let Ok(prices) = serde_json::from_slice::<Prices>(&message.payload) {
-                        publish(&shared, &hub, prices, &mut newest);
+                        publish(shared, &hub, prices, &mut newest);
                     }
                 }
             }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, ClusterError};
-use super::{Shared, View};
+use super::{NodeState, Shared, View};
 use crate::config::ClusterSettings;
 use crate::pipeline::clock;
 
@@ -19,6 +19,8 @@ use crate::pipeline::clock;
 const SUBJECT: &str = "orion.status";
 /// How long answers are collected.
 const COLLECT: Duration = Duration::from_millis(800);
+/// How long a writer that leaves looks for the node that is to follow it.
+const SUCCESSOR_TIMEOUT: Duration = Duration::from_millis(250);
 /// Pause before a failed subscription is repeated.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
@@ -113,6 +115,26 @@ pub(super) async fn collect(
     }
     nodes.sort_by(|one, other| one.node.cmp(&other.node));
     Ok(ClusterStatus { nodes, stream })
+}
+
+/// Returns the follower that answers first: one that follows closely and has the most time.
+pub(super) async fn successor(shared: &Shared) -> Option<String> {
+    let inbox = shared.client.new_inbox();
+    let asked = async {
+        let mut answers = shared.client.subscribe(inbox.clone()).await.ok()?;
+        shared.client.publish_with_reply(SUBJECT, inbox, Vec::new().into()).await.ok()?;
+        while let Some(message) = answers.next().await {
+            if let Ok(NodeStatus { node, view, .. }) = serde_json::from_slice::<NodeStatus>(&message.payload)
+                && view.state == NodeState::Follower
+                && !view.has_left
+                && view.lag() == 0
+            {
+                return Some(node);
+            }
+        }
+        None
+    };
+    timeout(SUCCESSOR_TIMEOUT, asked).await.ok().flatten()
 }
 
 /// Answers with this node's state, until `stop`.

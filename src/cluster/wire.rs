@@ -159,6 +159,9 @@ pub(super) struct Beat {
     /// Whether it hands over now.
     #[serde(default)]
     pub(super) leaving: bool,
+    /// The node that it hands over to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) successor: Option<String>,
 }
 
 /// Published prices.

@@ -1,9 +1,12 @@
 //! Settings of authentication.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
+
+use crate::domain::Delay;
 
 use super::{ClaimPath, List, Problem, PublicKey, PublicKeyFile, PublicKeys, Secret, value};
 
@@ -26,6 +29,15 @@ pub struct Auth {
     /// One shared token for reading. Default unset.
     #[serde(deserialize_with = "value::unless_empty")]
     pub read_token: Option<Secret>,
+    /// A second shared token for reading, whose holders get prices and signals later by `delay`. Default unset.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub delayed_read_token: Option<Secret>,
+    /// The delay of `delayed_read_token`, in whole seconds up to a day. Default none.
+    #[serde(with = "value::duration")]
+    pub delay: Duration,
+    /// How much later readers without a token get prices and signals, in whole seconds up to a day. Default none.
+    #[serde(with = "value::duration")]
+    pub open_delay: Duration,
     /// Secret of user tokens (JSON Web Tokens, HS256), of at least 32 bytes: text, or `base64:` and base64. Default unset: no
     /// token signed with HS256 is accepted.
     #[serde(deserialize_with = "value::unless_empty")]
@@ -62,6 +74,9 @@ impl Default for Auth {
             admin_token: None,
             read_auth: ReadAuth::default(),
             read_token: None,
+            delayed_read_token: None,
+            delay: Duration::ZERO,
+            open_delay: Duration::ZERO,
             jwt_secret: None,
             jwt_previous_secret: None,
             jwt_audience: None,
@@ -79,6 +94,11 @@ impl Auth {
     /// Whether any key for user tokens is configured.
     pub fn takes_user_tokens(&self) -> bool {
         self.jwt_secret.is_some() || self.jwks_url.is_some() || self.public_keys().next().is_some()
+    }
+
+    /// Whether there is a shared token for reading.
+    pub fn has_shared_reader(&self) -> bool {
+        self.read_token.is_some() || self.delayed_read_token.is_some()
     }
 
     /// Returns every public key of the settings.
@@ -111,6 +131,44 @@ impl Auth {
             }
             _ => Err(problem(form)),
         }
+    }
+
+    /// Checks the settings of delayed readers.
+    pub(super) fn check_delays(&self) -> Result<(), Problem> {
+        for (key, delay) in [("auth.delay", self.delay), ("auth.open_delay", self.open_delay)] {
+            if delay.subsec_nanos() != 0 || delay.as_secs() > Delay::MAX_SECONDS.into() {
+                return Err(Problem::new(key, "must be whole seconds, at most 24h, such as 5m"));
+            }
+        }
+        let problem = |key: &'static str, reason: &str| Err(Problem::new(key, reason));
+        match &self.delayed_read_token {
+            None if !self.delay.is_zero() => {
+                return problem(
+                    "auth.delay",
+                    "needs auth.delayed_read_token (ORION_DELAYED_READ_TOKEN), whose delay it is",
+                );
+            }
+            Some(_) if self.delay.is_zero() => {
+                return problem("auth.delayed_read_token", "needs auth.delay (ORION_DELAY), such as 5m");
+            }
+            Some(token) => {
+                let others = [&self.read_token, &self.ingest_token, &self.admin_token];
+                if others.into_iter().flatten().any(|other| other == token) {
+                    return problem(
+                        "auth.delayed_read_token",
+                        "must differ from the other tokens, which read without a delay",
+                    );
+                }
+            }
+            None => {}
+        }
+        if !self.open_delay.is_zero() && self.read_auth == ReadAuth::Required {
+            return problem(
+                "auth.open_delay",
+                "has no effect with auth.read_auth 'required', where nobody reads without a token",
+            );
+        }
+        Ok(())
     }
 
     /// Checks the settings of user tokens.

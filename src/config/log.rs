@@ -34,13 +34,14 @@ impl LogSettings {
     }
 
     /// Builds the filter: our own directives, then the operator's, which override ours. Ours silence socketioxide and
-    /// engineioxide, which log a client's bad payload as an `error` and would let clients fill the log, and tungstenite, which
-    /// traces every frame, also those with tokens.
+    /// engineioxide, which log a client's bad payload as an `error` and would let clients fill the log, rmcp, which logs several
+    /// lines for each request, and tungstenite, which traces every frame, also those with tokens.
     ///
     /// # Errors
     /// When [`LogSettings::filter`] does not parse.
     pub fn env_filter(&self) -> Result<EnvFilter, ParseError> {
-        EnvFilter::builder().parse(format!("socketioxide=off,engineioxide=off,tungstenite=info,{}", self.filter))
+        EnvFilter::builder()
+            .parse(format!("socketioxide=off,engineioxide=off,rmcp=off,tungstenite=info,{}", self.filter))
     }
 }
 

@@ -50,8 +50,8 @@ pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
 pub use secret::Secret;
 pub use server::{Network, ServerSettings};
 pub use settings::{
-    AriaSettings, DataSettings, HeartbeatSettings, OrionSettings, PublishSettings, SentioSettings, Settings,
-    SignalSettings, SocketioSettings,
+    AriaSettings, DataSettings, HeartbeatSettings, McpSettings, OrionSettings, PublishSettings, SentioSettings,
+    Settings, SignalSettings, SocketioSettings,
 };
 pub use setups::SetupSettings;
 pub use sources::{DemoSettings, ReplaySettings, ReplaySpeed, SimulatorSettings, SourceSettings, TradingviewSettings};

@@ -10,7 +10,7 @@ pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment variables and their settings, apart from those of the providers. Every setting also has a long one,
 /// see [`long`].
-pub(super) const SHORT: [(&str, &str); 34] = [
+pub(super) const SHORT: [(&str, &str); 38] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
@@ -29,10 +29,14 @@ pub(super) const SHORT: [(&str, &str); 34] = [
     ("ORION_TRADINGVIEW_TOKEN", "tradingview.webhook_token"),
     ("ORION_DEMO_DESK", "demo.desk"),
     ("ORION_DEMO_USERS", "demo.users"),
+    ("ORION_MCP", "mcp.enabled"),
     ("ORION_INGEST_TOKEN", "auth.ingest_token"),
     ("ORION_ADMIN_TOKEN", "auth.admin_token"),
     ("ORION_READ_AUTH", "auth.read_auth"),
     ("ORION_READ_TOKEN", "auth.read_token"),
+    ("ORION_DELAYED_READ_TOKEN", "auth.delayed_read_token"),
+    ("ORION_DELAY", "auth.delay"),
+    ("ORION_OPEN_DELAY", "auth.open_delay"),
     ("ORION_JWT_SECRET", "auth.jwt_secret"),
     ("ORION_SENTIO_TRUST_USER_ID", "sentio.trust_user_id"),
     ("ORION_INSTRUMENTS", "instrument_sets"),

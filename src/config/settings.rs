@@ -41,6 +41,8 @@ pub struct Settings {
     pub providers: Providers,
     /// The demo desk.
     pub demo: DemoSettings,
+    /// The interface for agents.
+    pub mcp: McpSettings,
     /// Authentication.
     pub auth: Auth,
     /// The quality of prices, and the failover between sources.
@@ -84,6 +86,7 @@ impl Default for Settings {
             tradingview: TradingviewSettings::default(),
             providers: Providers::default(),
             demo: DemoSettings::default(),
+            mcp: McpSettings::default(),
             auth: Auth::default(),
             prices: PriceSettings::default(),
             publish: PublishSettings::default(),
@@ -149,6 +152,15 @@ impl Default for DataSettings {
             low_space_mib: 256,
         }
     }
+}
+
+/// The interface for agents, by the Model Context Protocol.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct McpSettings {
+    /// Whether `POST /mcp` is there. Default off.
+    #[serde(deserialize_with = "value::flag")]
+    pub enabled: bool,
 }
 
 /// How prices are published.

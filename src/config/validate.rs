@@ -82,7 +82,9 @@ impl Settings {
             (replay && self.demo.desk, "demo.desk has no effect while a recording is replayed"),
             (!replay && self.replay.file.is_some(), "replay.file has no effect without ORION_SOURCES=replay"),
             (
-                self.auth.read_auth == ReadAuth::Open && self.auth.read_token.is_some(),
+                self.auth.read_auth == ReadAuth::Open
+                    && self.auth.has_shared_reader()
+                    && self.auth.open_delay.is_zero(),
                 "a read token is set, but auth.read_auth is 'open': anybody may read; ORION_READ_AUTH=required to ask for it",
             ),
             (
@@ -163,6 +165,7 @@ impl Settings {
             ("auth.ingest_token", &self.auth.ingest_token),
             ("auth.admin_token", &self.auth.admin_token),
             ("auth.read_token", &self.auth.read_token),
+            ("auth.delayed_read_token", &self.auth.delayed_read_token),
             ("auth.jwt_secret", &self.auth.jwt_secret),
             ("auth.jwt_previous_secret", &self.auth.jwt_previous_secret),
             ("tradingview.webhook_token", &self.tradingview.webhook_token),
@@ -174,7 +177,8 @@ impl Settings {
             check_mask(key, token.as_ref())?;
         }
         self.auth.check_user_tokens()?;
-        let readable = self.auth.read_token.is_some() || self.auth.takes_user_tokens();
+        self.auth.check_delays()?;
+        let readable = self.auth.has_shared_reader() || self.auth.takes_user_tokens();
         if self.auth.read_auth == ReadAuth::Required && !readable {
             return Err(Problem::new(
                 "auth.read_auth",

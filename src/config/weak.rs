@@ -74,6 +74,7 @@ impl Settings {
             ("auth.ingest_token", &auth.ingest_token),
             ("auth.admin_token", &auth.admin_token),
             ("auth.read_token", &auth.read_token),
+            ("auth.delayed_read_token", &auth.delayed_read_token),
             ("tradingview.webhook_token", &self.tradingview.webhook_token),
             ("alerts.webhook_secret", &self.alerts.webhook_secret),
             ("auth.jwt_secret", &auth.jwt_secret),

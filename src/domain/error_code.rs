@@ -79,6 +79,8 @@ codes! {
     TokenNotYetValid "token_not_yet_valid" 401,
     /// The token is valid, but does not give access to this.
     Forbidden "forbidden" 403,
+    /// The token reads with a delay, and this cannot be read late.
+    DelayedToken "delayed_token" 403,
     /// Pages of this origin may not connect.
     OriginNotAllowed "origin_not_allowed" 403,
     /// The route does not exist.
@@ -117,6 +119,8 @@ codes! {
     Replaying "replaying" 503,
     /// The server is stopping.
     Draining "draining" 503,
+    /// Tokens with too many different delays are in use.
+    TooManyDelays "too_many_delays" 503,
     /// The channel has too many connections.
     ChannelFull "channel_full" 503,
     /// The history cannot be read now.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::{Audience, MessageType, PriceUpdate, RelayedMessage, Signal, Symbol};
 
 /// An event that is published to dashboards.
@@ -15,6 +17,10 @@ pub enum Event {
     Price(Arc<PriceUpdate>),
     /// A message from outside that the server relays.
     RelayedMessage(Arc<RelayedMessage>),
+    /// The position of the log, for clients whose filters have left out the events before it.
+    Cursor(Position),
+    /// The killzone clock at this time.
+    Killzone(DateTime<Utc>),
 }
 
 /// Identifies a state: a newer event with the same key replaces an older one.
@@ -24,6 +30,8 @@ pub enum StateKey {
     Price(Symbol),
     /// A relayed state: its audience, its type, and its key within the type.
     RelayedMessage(Audience, MessageType, Arc<str>),
+    /// The killzone clock.
+    Killzone,
 }
 
 /// How an event is delivered.
@@ -42,6 +50,8 @@ impl Event {
             Self::Signal(_) => "signal",
             Self::Price(_) => "price_update",
             Self::RelayedMessage(published) => published.kind.name(),
+            Self::Cursor(_) => "cursor",
+            Self::Killzone(_) => "killzone",
         }
     }
 
@@ -52,7 +62,9 @@ impl Event {
             Self::RelayedMessage(published) if published.kind.class() == Class::State => {
                 Some(StateKey::RelayedMessage(published.audience.clone(), published.kind, published.key.clone()))
             }
-            Self::Signal(_) | Self::RelayedMessage(_) => None,
+            Self::Killzone(_) => Some(StateKey::Killzone),
+            // A position must not overtake the events before it.
+            Self::Signal(_) | Self::RelayedMessage(_) | Self::Cursor(_) => None,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The hours are those of "ICT Killzones & Pivots \[TFO\]". The time-zone database provides daylight saving time.
 
-use chrono::{DateTime, Timelike, Utc};
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use chrono_tz::America::New_York;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -87,6 +87,23 @@ impl Killzone {
             last.filter(|zone| before != Some(*zone)).map(|zone| (zone, later))
         });
         begin.unwrap_or((Self::Asia, at))
+    }
+
+    /// Returns the windows that overlap a span of time, oldest first, each with its begin and its end.
+    pub fn windows_between(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(Self, DateTime<Utc>, DateTime<Utc>)> {
+        let mut windows = Vec::new();
+        // The first window may have begun up to a day before.
+        let mut now = from - TimeDelta::days(1);
+        while now < to {
+            let (zone, begins) = Self::next_begin(now);
+            let ends = Self::next_change(begins);
+            if begins < to && ends > from {
+                windows.push((zone, begins, ends));
+            }
+            // Without a next one, `next_begin` returns its argument.
+            now = ends.max(now + TimeDelta::minutes(30));
+        }
+        windows
     }
 
     /// Parses the spellings of senders: `ny_am`, `NY_AM`, `NY AM`, `London Open`, `New York AM Session`, `Asian` …
@@ -195,6 +212,26 @@ mod tests {
             assert_eq!(Killzone::next_change(time(at)), time(change), "{at}");
             assert_eq!(Killzone::next_begin(time(at)), (begins, time(next)), "{at}");
         }
+    }
+
+    #[test]
+    fn windows_of_a_span_keep_new_yorks_hours() {
+        let time = |text| parse_time(text).unwrap();
+        let windows = |from, to| {
+            let windows = Killzone::windows_between(time(from), time(to)).into_iter();
+            let at = |time: DateTime<Utc>| time.format("%dT%H:%M").to_string();
+            windows.map(|(zone, begins, ends)| format!("{} {} {}", zone.name(), at(begins), at(ends))).collect()
+        };
+        let found: Vec<String> = windows("2026-01-15T08:00:00Z", "2026-01-15T18:30:00Z");
+        assert_eq!(
+            found,
+            ["london 15T07:00 15T10:00", "ny_am 15T14:30 15T16:00", "lunch 15T17:00 15T18:00"],
+            "half-open at both ends"
+        );
+        let found: Vec<String> = windows("2026-03-08T04:00:00Z", "2026-03-08T14:00:00Z");
+        assert_eq!(found, ["asia 08T01:00 08T05:00", "london 08T07:00 08T09:00", "ny_am 08T13:30 08T15:00"]);
+        assert_eq!(windows("2026-01-15T10:00:00Z", "2026-01-15T14:30:00Z"), Vec::<String>::new());
+        assert_eq!(Killzone::windows_between(time("2026-01-05T05:00:00Z"), time("2026-01-12T05:00:00Z")).len(), 35);
     }
 
     #[test]

@@ -40,6 +40,17 @@ impl SetupKind {
         }
     }
 
+    /// Returns the name in requests and records: `mss_fvg`, `order_block`, …
+    pub const fn wire_name(self) -> &'static str {
+        match self {
+            Self::MssFvg => "mss_fvg",
+            Self::OrderBlock => "order_block",
+            Self::LiquiditySweep => "liquidity_sweep",
+            Self::Bos => "bos",
+            Self::PremiumDiscount => "premium_discount",
+        }
+    }
+
     /// Finds the setup that a signal's reason names; the first one of several.
     pub fn named_in(reason: &str) -> Option<Self> {
         let letters = |text: &str| -> String {

@@ -81,6 +81,9 @@ pub enum SignalStatus {
 }
 
 impl SignalStatus {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Confirmed, Self::Invalidated];
+
     /// Returns `pending`, `confirmed` or `invalidated`.
     pub const fn name(self) -> &'static str {
         match self {

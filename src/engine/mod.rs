@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    Accepted, Bar, BarInterval, Change, Contradiction, Fault, Feed, Input, Instrument, Instruments, Invalidation,
-    LevelLimits, Now, PriceUpdate, Progress, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState,
-    SourceName, Tick, TickFault, TradeOutcome,
+    Accepted, Bar, BarInterval, Change, DraftCheck, Feed, Input, Instrument, Instruments, Invalidation, LevelLimits,
+    Now, PriceUpdate, Progress, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState, SourceName, Tick,
+    TickFault, TradeOutcome,
 };
 use bars::{BarBuilder, Closed};
 use board::{PriceBoard, TickDecision};
@@ -299,39 +299,16 @@ impl Engine {
         now: Now,
     ) -> Result<(Arc<Signal>, Option<Change>), Rejection> {
         let known = self.book.get(&id).cloned();
-        let symbol = known.as_ref().map(|signal| &signal.symbol).or(draft.symbol.as_ref());
-        let Some(symbol) = symbol else {
-            return Err(if draft.has_content() || draft.status.is_none() {
-                Rejection::Faults(missing(draft))
-            } else {
-                Rejection::UnknownSignal(id)
-            });
-        };
+        let check = DraftCheck { known: known.as_deref(), instruments: &self.instruments, limits: self.level_limits };
+        let symbol = check.symbol(&id, draft)?;
         if feed == Feed::Simulated && self.board.has_real_prices(symbol) {
             return Err(Rejection::SourceReplaced(symbol.clone()));
         }
-        let instrument = self
-            .instruments
-            .get(symbol)
-            .ok_or_else(|| Rejection::Faults(vec![Fault::new("symbol", format!("{symbol} is not served any more"))]))?;
         let last_price = self.board.last_real_price(symbol);
-        let far = self.level_limits.faults(draft, known.as_deref(), instrument, last_price);
-        let signal = match &known {
-            Some(signal) => match signal.amend(draft, instrument, now) {
-                Ok(Some(_)) if !far.is_empty() => return Err(Rejection::Faults(far)),
-                Ok(Some(amended)) => amended,
-                Ok(None) => return Ok((signal.clone(), None)),
-                Err(Contradiction::Faults(faults)) => {
-                    return Err(Rejection::Faults(LevelLimits::joined(far, faults)));
-                }
-                Err(contradiction) => return Err(contradiction.into()),
-            },
-            None if draft.direction.is_none() => return Err(Rejection::Faults(missing(draft))),
-            None if self.book.is_full() => return Err(Rejection::TooManyPending),
-            None => match Signal::create(id, draft, instrument, source, now, self.book.ttl()) {
-                Ok(signal) if far.is_empty() => signal,
-                made => return Err(Rejection::Faults(LevelLimits::joined(far, made.err().unwrap_or_default()))),
-            },
+        let signal = match check.apply(&id, draft, source, last_price, (now, self.book.ttl()))? {
+            Some(_) if known.is_none() && self.book.is_full() => return Err(Rejection::TooManyPending),
+            Some(signal) => signal,
+            None => return known.map(|signal| (signal, None)).ok_or(Rejection::UnknownSignal(id)),
         };
         self.update_watch(&signal, now);
         let change = self.store_signal(signal, now);
@@ -411,12 +388,6 @@ impl Engine {
     pub fn pending(&self) -> usize {
         self.book.pending()
     }
-}
-
-fn missing(draft: &SignalDraft) -> Vec<Fault> {
-    let fields = [("symbol", draft.symbol.is_none()), ("direction", draft.direction.is_none())];
-    let missing = fields.into_iter().filter(|(_, is_missing)| *is_missing);
-    missing.map(|(field, _)| Fault::required_for_signal(field)).collect()
 }
 
 #[cfg(test)]

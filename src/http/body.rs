@@ -93,7 +93,7 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonOrText<LIMIT> {
 }
 
 /// Parses JSON. The error explains the mistake where it is a known one.
-fn json(body: &[u8]) -> Result<Value, ApiError> {
+pub(super) fn json(body: &[u8]) -> Result<Value, ApiError> {
     let body = trimmed(body);
     serde_json::from_slice(body).map_err(|error| match MalformedBody::of(body) {
         Some(malformed) => ApiError::MalformedJson(malformed),
@@ -108,7 +108,7 @@ fn may_be_json(headers: &HeaderMap) -> bool {
 }
 
 /// Returns the content type without its parameters, in lower case.
-fn mime(headers: &HeaderMap) -> Option<String> {
+pub(super) fn mime(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }

@@ -16,6 +16,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tower::{Layer, Service};
 
+use super::mcp;
 use crate::config::AllowedOrigins;
 
 const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Retry-After, Orion-Protocol");
@@ -40,7 +41,8 @@ struct Rules {
 /// Returns the CORS layer for these origins. Pages may also send a token in `token_headers`, and read the paths that
 /// begin with one of `credentialed` with credentials.
 pub fn layer(origins: AllowedOrigins, token_headers: &[&str], credentialed: Vec<&'static str>) -> CorsLayer {
-    let headers = [&["Authorization", "Content-Type", "X-Admin-Token"], token_headers, &["X-Request-Id"]].concat();
+    let own = ["Authorization", "Content-Type", "X-Admin-Token"];
+    let headers = [&own, token_headers, &["X-Request-Id"], &mcp::PAGE_HEADERS].concat();
     // Names of headers are ASCII.
     let headers = HeaderValue::from_str(&headers.join(", ")).unwrap_or(ANY);
     CorsLayer { rules: Arc::new(Rules { origins, headers, credentialed }) }

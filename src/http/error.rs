@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::auth::{AuthError, TokenKind, TooFast, UserAccessError, WrongToken};
-use crate::domain::{ErrorCode, PROTOCOL};
+use crate::domain::{ErrorCode, Fault, PROTOCOL};
 use crate::ingest::{ErrorBody, MalformedBody, PushError};
 use crate::store::StoreError;
 use crate::telemetry::LogLimit;
@@ -60,6 +60,9 @@ pub enum ApiError {
     /// The route does not exist.
     #[error("There is nothing here")]
     NotFound,
+    /// The interface for agents is off.
+    #[error("The interface for agents is off; the operator of this server sets ORION_MCP=1")]
+    McpOff,
     /// The signal does not exist.
     #[error("No signal has this id")]
     SignalNotFound,
@@ -90,13 +93,23 @@ impl ApiError {
             Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
             Self::PayloadTooLarge(_) => ErrorCode::PayloadTooLarge,
             Self::RequestTimeout => ErrorCode::RequestTimeout,
-            Self::NotFound => ErrorCode::NotFound,
+            Self::NotFound | Self::McpOff => ErrorCode::NotFound,
             Self::SignalNotFound => ErrorCode::SignalNotFound,
             Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
             Self::Unreadable(_) => ErrorCode::Unavailable,
             Self::Overloaded => ErrorCode::Overloaded,
             Self::Internal => ErrorCode::Internal,
         }
+    }
+
+    /// Returns the status of the response.
+    pub(super) fn status(&self) -> StatusCode {
+        self.code().http_status()
+    }
+
+    /// Returns the error of invalid parameters.
+    pub(crate) fn of_faults(faults: Vec<Fault>) -> Self {
+        PushError::of_faults(faults).map_or(Self::Internal, Self::Push)
     }
 
     /// Returns the body of the response.
@@ -147,7 +160,7 @@ impl ApiError {
         {
             tracing::warn!(%error, suppressed, "the history cannot be read");
         }
-        let status = self.code().http_status();
+        let status = self.status();
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

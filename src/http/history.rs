@@ -1,9 +1,13 @@
 //! The history: signals with their states, and bars.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
 use http::HeaderMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -16,12 +20,21 @@ use super::error::ApiError;
 use super::etag::unless_known;
 use super::params::{Params, RawQuery, ReadAccess};
 use super::stats::{self, PositionObject};
+use crate::config::parse_duration;
 use crate::domain::number::number;
 use crate::domain::{
-    Bar, BarInterval, Cursor, Killzone, Position, SignalId, SignalStatus, TradeOutcome, iso, parse_time,
+    Bar, BarInterval, Cursor, Direction, Killzone, Position, SetupKind, SignalId, SignalStatus, TradeOutcome, iso,
+    parse_time,
 };
+use crate::hub::{Selection, Topics};
 use crate::store::{HistoryQuery, Since};
 use crate::transport::messages::SignalObject;
+use crate::transport::poll::{MissedSignals, PollRequest};
+use crate::transport::resume;
+
+const SIGNALS: &str = "/api/signals";
+/// The longest time that a poll waits.
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Signals)]
@@ -31,6 +44,12 @@ struct SignalsObject<'a> {
     cursor: String,
     #[schema(required)]
     next: Option<String>,
+    /// With `wait`: the position of each of the signals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursors: Option<Vec<String>>,
+    /// With `wait` and `since`: whether they are all changes after the cursor; if not, they are the current signals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovered: Option<bool>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -95,6 +114,10 @@ impl From<&Bar> for BarObject {
 ///
 /// Resume with `cursor`: it is the position of the log before the page was read, so that nothing is missed. `next` is
 /// for `before` and gets the next page.
+///
+/// With `wait` it is a long poll: every change after the cursor `since`, each once and oldest first, as soon as there is
+/// one, else an empty list when the time is over. Go on with `cursor`. Without `since`, or with `recovered: false`, it is
+/// the snapshot of the current signals.
 #[utoipa::path(
     get,
     path = "/api/signals",
@@ -104,7 +127,14 @@ impl From<&Bar> for BarObject {
         ("status" = Option<SignalStatus>, Query, description = "Only signals in this state"),
         ("symbol" = Option<String>, Query, description = "Instrument, in any spelling", example = "EURUSD"),
         ("killzone" = Option<Killzone>, Query, description = "Only signals of this window"),
-        ("since" = Option<String>, Query, description = "Only signals that changed after this cursor or time", example = "2026-01-15T07:00:00Z"),
+        ("min_confidence" = Option<f64>, Query, description = "Only signals of at least this confidence", minimum = 0, maximum = 1),
+        ("directions" = Option<Vec<Direction>>, Query, explode = false, description = "Only signals of these directions"),
+        ("killzones" = Option<Vec<Killzone>>, Query, explode = false, description = "Only signals of these windows"),
+        ("setups" = Option<Vec<SetupKind>>, Query, explode = false, description = "Only signals whose `reason` names one of these setups"),
+        ("sources" = Option<Vec<String>>, Query, explode = false, description = "Only signals of these sources"),
+        ("statuses" = Option<Vec<SignalStatus>>, Query, explode = false, description = "Only signals in these states"),
+        ("since" = Option<String>, Query, description = "Only signals that changed after this cursor or time; with `wait` a cursor", example = "2026-01-15T07:00:00Z"),
+        ("wait" = Option<String>, Query, description = "Returns every change after `since`, oldest first, and waits this long for one, at most 60 s"),
         ("before" = Option<String>, Query, description = "The `next` of the previous page"),
         ("limit" = Option<u32>, Query, description = "Largest number of entries, 50 by default", minimum = 1, maximum = 500, example = 10),
     ),
@@ -116,20 +146,66 @@ pub(super) async fn signals(
     query: RawQuery,
 ) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
-    let head = state.hub.position();
+    if params.get("wait").is_some() {
+        return long_poll(&state, params).await;
+    }
+    let mut head = state.hub.position();
     let query = HistoryQuery {
         status: params.read("status", "pending, confirmed or invalidated", status),
         symbol: params.symbol(&state.instruments),
         killzone: params.read("killzone", &Killzone::ALL.map(Killzone::name).join(", "), Killzone::parse),
+        filter: params.filter(),
         since: params.read("since", "a cursor of this server or a time", |text| since(text, &head)),
         before: params.read("before", "the `next` of the page before", |text| text.parse().ok()),
         limit: params.limit(50, 500),
     };
     params.finish()?;
+    // Another node of a cluster may have given this cursor a moment ago.
+    if let Some(Since::Seq(seq)) = query.since
+        && resume::reached(&state.hub, &state.history, seq).await
+    {
+        head = state.hub.position();
+    }
+    let permit = state.reads.acquire(SIGNALS).await?;
     let page = state.history.history(query).await?;
+    drop(permit);
     let signals = page.signals.iter().map(SignalObject::from).collect();
     let next = page.next.map(|next| next.to_string());
-    Ok(Json(SignalsObject { signals, cursor: head.to_string(), next }).into_response())
+    let cursor = head.to_string();
+    Ok(Json(SignalsObject { signals, cursor, next, cursors: None, recovered: None }).into_response())
+}
+
+/// Answers a long poll.
+async fn long_poll(state: &AppState, mut params: Params) -> Result<Response, ApiError> {
+    let wait = params.read("wait", "a duration up to 60s, such as 30s", |text| {
+        parse_duration(text).filter(|wait| *wait <= MAX_WAIT)
+    });
+    let signals = params.symbol(&state.instruments).map_or(Selection::All, |symbol| Selection::Only([symbol].into()));
+    for (single, filter) in [("status", "statuses"), ("killzone", "killzones")] {
+        params.also(single, filter);
+    }
+    let (filter, limit) = (params.filter().map(Arc::new), params.limit(50, 500));
+    params.allow_only(&["wait", "since", "symbol", "limit", "protocol"]);
+    let request = PollRequest {
+        topics: Topics { signals, filter, ..Topics::default() },
+        since: params.sent("since").map(str::to_owned),
+        wait: wait.unwrap_or_default(),
+        limit,
+    };
+    params.finish()?;
+    let _waiting = match state.gateway.enter("poll", SIGNALS) {
+        Ok(slot) => {
+            let membership = state.hub.join("native");
+            membership.set(&request.topics);
+            (slot, membership)
+        }
+        Err(refusal) => return Ok(refusal.into_response()),
+    };
+    let MissedSignals { events, cursor, recovered } = state.gateway.poll(&request).await?;
+    let signals = events.iter().map(|(_, signal)| SignalObject::from(signal.as_ref())).collect();
+    let cursors = Some(events.iter().map(|(position, _)| position.to_string()).collect());
+    let answer = SignalsObject { signals, cursor: cursor.to_string(), next: None, cursors, recovered };
+    Ok(Json(answer).into_response())
 }
 
 /// Returns a signal, the history of its states, and its outcome once it is known.
@@ -186,6 +262,7 @@ pub(super) async fn signal(
     params(
         ("symbol" = String, Query, description = "Instrument, in any spelling", example = "EURUSD"),
         ("interval" = Option<BarInterval>, Query, description = "Length of a bar, 1m by default"),
+        ("before" = Option<String>, Query, description = "Only bars that opened before this time", example = "2026-01-15T07:00:00Z"),
         ("limit" = Option<u32>, Query, description = "Largest number of entries, 200 by default", minimum = 1, maximum = 1000, example = 10),
     ),
     responses((status = 200, body = BarsObject, description = "The bars, oldest first"), Refuses<422>),
@@ -195,10 +272,18 @@ pub(super) async fn bars(_: ReadAccess, State(state): State<AppState>, query: Ra
     params.require("symbol");
     let symbol = params.symbol(&state.instruments);
     let interval = params.read("interval", "1m, 5m, 15m or 1h", BarInterval::parse).unwrap_or(BarInterval::OneMinute);
+    let before = params.read("before", "a time", parse_time);
     let limit = params.limit(200, 1_000);
     params.finish()?;
     let symbol = symbol.ok_or(ApiError::Internal)?;
-    let bars = state.history.bars(&symbol, interval, limit).await?;
+    let bars = match before {
+        // All minutes of the bars that opened before it.
+        Some(before) => {
+            let last = interval.floor(before - TimeDelta::milliseconds(1));
+            state.history.bars_before(&symbol, interval, last + interval.length(), limit).await?
+        }
+        None => state.history.bars(&symbol, interval, limit).await?,
+    };
     let bars = bars.iter().map(BarObject::from).collect();
     Ok(Json(BarsObject { symbol: symbol.as_str(), interval: interval.name(), bars }).into_response())
 }

@@ -9,6 +9,7 @@ mod compress;
 mod console;
 pub mod cors;
 mod describe;
+mod detections;
 mod document;
 mod error;
 mod etag;
@@ -17,8 +18,10 @@ pub mod host;
 mod ingest;
 mod killzones;
 mod market;
+mod mcp;
 mod observe;
 mod ops;
+mod outcomes;
 mod overview;
 mod params;
 pub mod protocol;
@@ -27,6 +30,7 @@ mod requests;
 mod router;
 mod sources;
 mod stats;
+mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod webhooks;
@@ -37,6 +41,7 @@ use tokio::time::Instant;
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::cluster::ClusterHandle;
+use crate::config::AllowedOrigins;
 use crate::domain::{Instruments, WallClock};
 use crate::hub::Hub;
 use crate::ingest::Push;
@@ -45,6 +50,7 @@ use crate::listener::ConnectionRegistry;
 use crate::pipeline::Feeds;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
+use crate::transport::Gateway;
 use crate::transport::events::PublishedTypes;
 
 pub(crate) use body::encoded;
@@ -81,16 +87,22 @@ pub struct AppState {
     pub connections: Arc<ConnectionRegistry>,
     /// The last prices, and the position of the log.
     pub hub: Arc<Hub>,
+    /// What streams and long polls are served with.
+    pub gateway: Arc<Gateway>,
     /// The types of messages that may be published.
     pub published: Arc<PublishedTypes>,
     /// Reads past signals and bars.
     pub history: Reader,
     /// Limits how many expensive reads run at the same time.
     pub reads: ReadLimit,
+    /// The number of bars on each side of a swing, for the detectors.
+    pub swing_length: usize,
     /// The cache of computed statistics.
     pub stats: Arc<StatsCache>,
     /// What `/ready` reports.
     pub readiness: Arc<Readiness>,
+    /// The pages that may use the interface for agents; `None` if it is off.
+    pub agents: Option<AllowedOrigins>,
     /// The cluster that this process is a node of.
     pub cluster: Option<ClusterHandle>,
     /// The wall clock.

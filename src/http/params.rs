@@ -7,8 +7,12 @@ use http::request::Parts;
 use super::AppState;
 use super::error::ApiError;
 use crate::auth::{self, TokenKind};
-use crate::domain::{Fault, Instruments, Symbol};
+use crate::domain::{Fault, Instruments, SignalFilter, Symbol};
 use crate::ingest::PushError;
+use crate::transport::command::short;
+
+/// Maximum number of unknown parameters that an answer names.
+const MAX_UNKNOWN: usize = 8;
 
 /// The query as it was sent, or the error of parsing it.
 pub(crate) type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -79,12 +83,46 @@ impl Params {
         }
     }
 
+    /// Reads the filters of signals; `None` without any.
+    pub(crate) fn filter(&mut self) -> Option<SignalFilter> {
+        let mut filter = SignalFilter::default();
+        for name in SignalFilter::names() {
+            let values: Vec<_> = self.pairs.iter().filter(|(key, value)| key == name && !value.is_empty()).collect();
+            if values.is_empty() {
+                continue;
+            }
+            let values: serde_json::Value = values.into_iter().map(|(_, value)| value.as_str()).collect();
+            if let Err(reason) = filter.set(name, &values) {
+                self.faults.push(Fault::new(name, reason));
+            }
+        }
+        Some(filter).filter(|filter| !filter.is_empty())
+    }
+
+    /// Also takes `single` as a value of `filter`.
+    pub(crate) fn also(&mut self, single: &str, filter: &str) {
+        self.pairs.iter_mut().filter(|(name, _)| name == single).for_each(|(name, _)| filter.clone_into(name));
+    }
+
+    /// Adds a fault for each parameter that is none of these, and no filter either.
+    pub(crate) fn allow_only(&mut self, known: &[&str]) {
+        let names = self.pairs.iter().map(|(name, _)| name.as_str());
+        let unknown = names.filter(|name| !known.contains(name) && !SignalFilter::has(name)).take(MAX_UNKNOWN);
+        let faults: Vec<_> = unknown.map(|name| Fault::new(short(name), SignalFilter::unknown())).collect();
+        self.faults.extend(faults);
+    }
+
     /// Finishes reading.
     ///
     /// # Errors
     /// All faults that were found.
     pub(crate) fn finish(self) -> Result<(), PushError> {
         PushError::of_faults(self.faults).map_or(Ok(()), Err)
+    }
+
+    /// Returns a parameter as it was sent, even if it is empty.
+    pub(crate) fn sent(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns a parameter as it was sent.

@@ -58,6 +58,8 @@ pub(super) struct EndRequest {
     status: SignalStatus,
     /// Why it is invalidated: `manual` if absent.
     reason: Option<String>,
+    /// Only validate: nothing is published.
+    dry_run: Option<bool>,
 }
 
 /// A price, or up to 1,000 of them.

@@ -1,17 +1,18 @@
 //! Every HTTP route, in one function. A route that is added without a description does not compile: [`routes!`] reads it.
 
 use axum::routing::{any, get};
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use super::compress::compressed;
-use super::describe::{Group, grouped};
+use super::describe::{Group, complete, grouped};
 use super::error::ApiError;
+use super::mcp::AgentInterface;
 use super::{
-    AppState, admin, cluster, console, document, history, ingest, killzones, market, observe, ops, overview, sources,
-    stats, webhooks,
+    AppState, admin, cluster, console, detections, document, history, ingest, killzones, market, mcp, observe, ops,
+    outcomes, overview, sources, stats, stream, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -21,7 +22,16 @@ const OPERATIONS: Group = ("Operations", "For the operator, load balancers and m
 pub fn router(state: AppState, dashboards: OpenApiRouter<AppState>, streams: Router) -> Router {
     let (tokens, metrics) = (state.tokens.clone(), state.metrics.clone());
     let (routes, api) = described(&state).merge(dashboards).split_for_parts();
-    compressed(routes.merge(document::routes(api)).merge(console::routes()))
+    let api = complete(api);
+    let agents = state.agents.clone().map(|origins| {
+        let routes = routes.clone().layer(CatchPanicLayer::custom(observe::panicked)).with_state(state.clone());
+        AgentInterface::new(routes, &api, origins, metrics.clone())
+    });
+    let routes = match agents {
+        Some(agents) => routes.layer(Extension(agents)),
+        None => routes,
+    };
+    compressed(routes.merge(document::routes(&api)).merge(console::routes()))
         .with_state(state)
         .merge(streams)
         .fallback(async || ApiError::NotFound)
@@ -37,7 +47,7 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
     // Other methods than POST get the answer of a route that does not exist, as a wrong token does.
     let tradingview = routes!(webhooks::tradingview).map(|_| any(webhooks::tradingview));
     let market = OpenApiRouter::new()
-        .routes(limited(routes!(history::signals)))
+        .routes(routes!(history::signals))
         .routes(routes!(ingest::signal))
         .routes(limited(routes!(history::signal)))
         .routes(routes!(ingest::update))
@@ -47,10 +57,15 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(tradingview)
         .routes(routes!(ingest::metatrader))
         .routes(limited(routes!(history::bars)))
+        .routes(limited(routes!(detections::detections)))
         .routes(routes!(stats::stats))
+        .routes(routes!(outcomes::outcomes))
         .routes(limited(routes!(sources::sources)))
         .routes(routes!(market::instruments))
-        .routes(routes!(killzones::killzones));
+        .routes(routes!(killzones::killzones))
+        .routes(routes!(stream::stream))
+        // Off, every method is answered 404.
+        .routes(routes!(mcp::mcp).map(|_| any(mcp::mcp)));
     let operations = OpenApiRouter::new()
         .routes(limited(routes!(overview::overview)))
         .routes(limited(routes!(cluster::cluster)))

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use super::AppState;
@@ -18,8 +19,8 @@ use super::error::ApiError;
 use super::params::{Params, RawQuery, ReadAccess};
 use super::reads::ReadLimit;
 use crate::domain::{
-    Breakdown, BreakdownBuilder, Contract, FEW, Fault, Feed, PositionSize, PriceUpdate, Signal, SourceName, Symbol,
-    TradeOutcome, parse_time,
+    Breakdown, BreakdownBuilder, Contract, FEW, Fault, Feed, Instruments, PositionSize, PriceUpdate, Signal,
+    SourceName, Symbol, TradeOutcome, parse_time,
 };
 use crate::ingest::PushError;
 use crate::store;
@@ -50,7 +51,7 @@ struct StatsObject {
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "describes a parameter")]
-enum StatsFeed {
+pub(super) enum StatsFeed {
     Live,
     Delayed,
     Replayed,
@@ -58,7 +59,7 @@ enum StatsFeed {
 
 /// The filter of a request for statistics.
 #[derive(Debug, Clone, PartialEq)]
-struct StatsQuery {
+pub(super) struct StatsQuery {
     symbol: Option<Symbol>,
     source: Option<String>,
     since: Option<DateTime<Utc>>,
@@ -67,12 +68,35 @@ struct StatsQuery {
 }
 
 impl StatsQuery {
+    /// Reads the filter from a query.
+    pub(super) fn read(params: &mut Params, instruments: &Instruments) -> Self {
+        Self {
+            symbol: params.symbol(instruments),
+            since: params.read("since", "a time", parse_time),
+            feed: params.read("feed", "live, delayed or replayed", |feed| match feed {
+                "live" => Some(Feed::Live),
+                "delayed" => Some(Feed::Delayed),
+                "replayed" => Some(Feed::Replayed),
+                _ => None,
+            }),
+            source: params.read("source", &format!("a name of at most {MAX_SOURCE_CHARS} characters"), |source| {
+                (source.chars().count() <= MAX_SOURCE_CHARS).then(|| source.to_owned())
+            }),
+        }
+    }
+
+    /// Returns the feeds whose records are counted.
+    pub(super) fn feeds(&self) -> Vec<Feed> {
+        self.feed.map_or_else(|| RECORD.to_vec(), |feed| vec![feed])
+    }
+
     fn is_about(&self, symbol: &Symbol, source: &SourceName) -> bool {
         self.symbol.as_ref().is_none_or(|wanted| wanted == symbol)
             && self.source.as_ref().is_none_or(|wanted| wanted == source.as_str())
     }
 
-    fn counts(&self, outcome: &TradeOutcome) -> bool {
+    /// Whether a record is counted.
+    pub(super) fn counts(&self, outcome: &TradeOutcome) -> bool {
         // A record without any price counts in every filter for the official record; leaving it out would improve the
         // result.
         let feed = match self.feed {
@@ -110,6 +134,11 @@ impl StatsCache {
         Self { answers: Mutex::default(), permit: ReadLimit::new(1, metrics) }
     }
 
+    /// Waits for the permit to read all records. `route` is the metric label for a rejection.
+    pub(super) async fn permit(&self, route: &str) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.permit.acquire(route).await
+    }
+
     fn find(&self, question: &StatsQuery, version: u64) -> Option<Bytes> {
         let mut answers = self.answers.lock();
         let at = answers.iter().position(|answer| answer.question == *question && answer.version == version)?;
@@ -132,7 +161,7 @@ impl StatsCache {
         if let Some(json) = self.find(&question, history.records_version()) {
             return Ok(json);
         }
-        let permit = self.permit.acquire(ROUTE).await?;
+        let permit = self.permit(ROUTE).await?;
         // The version is read before the records, so that a change in between makes this answer outdated.
         let version = history.records_version();
         if let Some(json) = self.find(&question, version) {
@@ -163,8 +192,7 @@ fn object(question: &StatsQuery, open: usize, statistics: Breakdown) -> Result<B
         "results in R, of every confirmed signal that had a position; rates of fewer than {FEW} trades say next to \
          nothing{gaps}"
     );
-    let feeds = question.feed.map_or_else(|| RECORD.to_vec(), |feed| vec![feed]);
-    let object = StatsObject { feeds, note, open, statistics };
+    let object = StatsObject { feeds: question.feeds(), note, open, statistics };
     Ok(serde_json::to_vec(&object).map_err(|_| ApiError::Internal)?.into())
 }
 
@@ -186,19 +214,7 @@ fn object(question: &StatsQuery, open: usize, statistics: Breakdown) -> Result<B
 )]
 pub(super) async fn stats(_: ReadAccess, State(state): State<AppState>, query: RawQuery) -> Result<Response, ApiError> {
     let mut params = Params::new(query)?;
-    let question = StatsQuery {
-        symbol: params.symbol(&state.instruments),
-        since: params.read("since", "a time", parse_time),
-        feed: params.read("feed", "live, delayed or replayed", |feed| match feed {
-            "live" => Some(Feed::Live),
-            "delayed" => Some(Feed::Delayed),
-            "replayed" => Some(Feed::Replayed),
-            _ => None,
-        }),
-        source: params.read("source", &format!("a name of at most {MAX_SOURCE_CHARS} characters"), |source| {
-            (source.chars().count() <= MAX_SOURCE_CHARS).then(|| source.to_owned())
-        }),
-    };
+    let question = StatsQuery::read(&mut params, &state.instruments);
     params.finish()?;
     Ok(encoded(state.stats.answer(&state.history, question).await?))
 }

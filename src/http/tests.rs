@@ -27,7 +27,11 @@ use crate::pipeline::{self, Feeds, Handle};
 use crate::store::{self, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::SourceStates;
+use crate::transport::ChannelCap;
+use crate::transport::delayed::Delays;
+use crate::transport::lane::Fanout;
 
+mod detections;
 mod events;
 mod stats;
 
@@ -69,11 +73,33 @@ impl Server {
         let handle = pipeline(instruments.clone(), store.clone(), hub.clone());
         let secret = |token| Some(Secret::new(token));
         let auth = Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() };
-        let push = Push::new(handle, instruments.clone(), Arc::new(now), metrics.clone());
+        let push = Push::new(handle.clone(), instruments.clone(), Arc::new(now), metrics.clone());
         let states = SourceStates::new(&metrics);
         let (clock, settings): (WallClock, _) = (Arc::new(now), crate::config::TradingviewSettings::default());
         let alerts =
             TradingView::new(push.clone(), instruments.clone(), clock.clone(), metrics.clone(), states.clone());
+        let tokens = Arc::new(Tokens::new(&auth, now));
+        let gateway = Arc::new(Gateway {
+            hub: hub.clone(),
+            fanout: Fanout::new(1, Vec::new(), metrics.clone()),
+            log: store.reader(),
+            push: push.clone(),
+            published: Arc::new(crate::app::published_types()),
+            handle,
+            readiness: Arc::default(),
+            instruments: instruments.clone(),
+            tokens: tokens.clone(),
+            open_users: OpenUsers::Only(Default::default()),
+            origins: serde_json::from_value(json!("*")).unwrap(),
+            heartbeat: Default::default(),
+            channels: Arc::new(ChannelCap::new(0)),
+            limits: Default::default(),
+            metrics: metrics.clone(),
+            tasks: Tasks::new(),
+            draining: Default::default(),
+            delay: crate::domain::Delay::NONE,
+            delays: Arc::new(Delays::new(now, crate::app::message_type)),
+        });
         let state = AppState {
             metatrader: MetaTrader::new(push.clone(), instruments.clone(), clock, metrics.clone(), states.clone()),
             states,
@@ -81,9 +107,11 @@ impl Server {
             connections: Listener::new(ListenerConfig::default(), Tasks::new(), metrics.as_ref().clone()).registry(),
             tradingview: Webhook::new(&settings, alerts),
             push,
-            tokens: Arc::new(Tokens::new(&auth, now)),
+            tokens,
+            gateway,
             open_users: OpenUsers::Only(["demo".into()].into()),
             reads: ReadLimit::new(16, metrics.clone()),
+            swing_length: 2,
             stats: Arc::new(StatsCache::new(metrics.clone())),
             published: Arc::new(crate::app::published_types()),
             metrics,
@@ -91,6 +119,7 @@ impl Server {
             hub,
             history: store.reader(),
             readiness: Arc::default(),
+            agents: None,
             cluster: None,
             clock: Arc::new(now),
             started: Instant::now(),
@@ -297,6 +326,19 @@ async fn prices_bars_and_instruments() {
             "aliases": ["FXIDC:EURUSD", "EURUSD=X"]
         })
     );
+}
+
+#[tokio::test]
+async fn the_windows_of_a_span_are_listed() {
+    let server = Server::new();
+    let (status, clock) = server.get("/api/killzones?from=2026-01-15T08:00:00Z&to=2026-01-15T14:30:00Z").await;
+    let window = json!({"killzone": "london", "from": "2026-01-15T07:00:00.000Z", "to": "2026-01-15T10:00:00.000Z"});
+    assert_eq!((status, &clock["windows"]), (StatusCode::OK, &json!([window])));
+    assert!(server.get("/api/killzones").await.1.get("windows").is_none());
+    for query in ["from=x", "from=2026-01-15T08:00:00Z", "to=2026-01-15T08:00:00Z", "from=2026-01-01&to=2026-05-01"] {
+        let (status, refused) = server.get(&format!("/api/killzones?{query}")).await;
+        assert_eq!((status, &refused["code"]), (StatusCode::BAD_REQUEST, &json!("validation_failed")), "{query}");
+    }
 }
 
 #[tokio::test]

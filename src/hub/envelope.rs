@@ -52,11 +52,11 @@ impl Envelope {
         &self.event
     }
 
-    /// Returns the relayed message, or `None` for a price or a signal.
+    /// Returns the relayed message, or `None` for any other event.
     pub fn published(&self) -> Option<&RelayedMessage> {
         match &self.event {
             Event::RelayedMessage(published) => Some(published),
-            Event::Signal(_) | Event::Price(_) => None,
+            _ => None,
         }
     }
 

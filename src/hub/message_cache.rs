@@ -49,6 +49,11 @@ impl MessageCache {
         }
     }
 
+    /// Returns how many ordered messages of each user are kept.
+    pub(super) fn per_user(&self) -> usize {
+        self.messages_per_user
+    }
+
     /// Adds a message that has just been published.
     pub(super) fn append(&mut self, published: &RelayedMessage, publication: &Arc<Envelope>) {
         self.last = self.last.max(published.seq);
@@ -144,6 +149,6 @@ impl MessageCache {
 fn seq_of(publication: &Envelope) -> u64 {
     match publication.event() {
         Event::RelayedMessage(published) => published.seq,
-        Event::Signal(_) | Event::Price(_) => 0,
+        _ => 0,
     }
 }

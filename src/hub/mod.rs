@@ -4,6 +4,7 @@
 //! Publishing and reading the snapshot take the same lock. A client therefore misses no event between its snapshot and
 //! its first live event, and gets none twice.
 
+mod announcements;
 mod clients;
 mod envelope;
 mod message_cache;
@@ -21,6 +22,7 @@ use crate::domain::{
     Audience, Event, MessageType, Now, Position, PriceUpdate, PrunedMessages, Quality, RelayedMessage, Signal, Symbol,
 };
 use crate::telemetry::Metrics;
+pub use announcements::announce;
 use clients::Clients;
 pub use clients::{Channels, Membership};
 pub use envelope::{Encoding, Envelope};
@@ -43,6 +45,8 @@ pub struct Hub {
     sinks: RwLock<Vec<Arc<dyn Sink>>>,
     clients: Clients,
     metrics: Arc<Metrics>,
+    /// Whether its events are new, and not those of another hub a while later.
+    is_live: bool,
 }
 
 /// What a new client gets before its first live event. Nothing is published while a caller reads it.
@@ -67,7 +71,19 @@ impl Hub {
             signals: SignalCache::new(replay_window),
             messages: MessageCache::new(messages_per_user),
         };
-        Self { snapshot: Mutex::new(snapshot), sinks: RwLock::default(), clients: Clients::default(), metrics }
+        let (snapshot, sinks) = (Mutex::new(snapshot), RwLock::default());
+        Self { snapshot, sinks, clients: Clients::default(), metrics, is_live: true }
+    }
+
+    /// Returns an empty hub that continues after `position` with the same limits, for those who get the events of this one
+    /// later. Their clients are counted here.
+    #[must_use]
+    pub fn later(&self, position: Position) -> Self {
+        let snapshot = self.snapshot.lock();
+        let (window, messages) = (snapshot.signals.window(), snapshot.messages.per_user());
+        drop(snapshot);
+        let later = Self::new(position, window, messages, self.metrics.clone());
+        Self { clients: self.clients.clone(), is_live: false, ..later }
     }
 
     /// Counts a client of a transport, until the membership is dropped.
@@ -88,13 +104,14 @@ impl Hub {
         for publication in publications.into_iter().map(Arc::new) {
             match publication.event() {
                 Event::RelayedMessage(published) => snapshot.messages.append(published, &publication),
-                Event::Signal(signal) => {
+                Event::Signal(signal) if self.is_live => {
                     let at = signal.updated_at.timestamp_millis() as f64 / 1e3;
                     let last = &self.metrics.last_signal_timestamp_seconds;
                     last.set(last.get().max(at));
                     snapshot.signals.restore(publication);
                 }
-                Event::Price(_) => snapshot.signals.restore(publication),
+                Event::Signal(_) => snapshot.signals.restore(publication),
+                Event::Price(_) | Event::Cursor(_) | Event::Killzone(_) => {}
             }
         }
     }
@@ -109,12 +126,40 @@ impl Hub {
             sink.deliver(batch);
         }
         drop(snapshot);
+        if !self.is_live {
+            return;
+        }
         for publication in batch {
             if let Event::Signal(signal) = publication.event() {
                 self.metrics.last_signal_timestamp_seconds.set(signal.updated_at.timestamp_millis() as f64 / 1e3);
             }
             self.metrics.events_published_total.with_label_values(&[publication.event().kind()]).inc();
         }
+    }
+
+    /// Publishes the position of the log, for clients whose filters have left out what was published before. Returns it;
+    /// `None` when it is still `last`.
+    pub fn publish_position(&self, last: u64) -> Option<u64> {
+        let snapshot = self.snapshot.lock();
+        let position = snapshot.position.clone();
+        let seq = Some(position.seq).filter(|seq| *seq != last)?;
+        let batch = [Arc::new(Envelope::unplaced(Event::Cursor(position)))];
+        for sink in self.sinks.read().iter() {
+            sink.deliver(&batch);
+        }
+        Some(seq)
+    }
+
+    /// Registers a sink together with a look at the snapshot: what the snapshot does not have yet reaches the sink.
+    pub fn add_sink_with<R>(&self, sink: Arc<dyn Sink>, look: impl FnOnce(&Snapshot) -> R) -> R {
+        let snapshot = self.snapshot.lock();
+        self.add_sink(sink);
+        look(&snapshot)
+    }
+
+    /// Removes a sink.
+    pub fn remove_sink(&self, sink: &Arc<dyn Sink>) {
+        self.sinks.write().retain(|other| !Arc::ptr_eq(other, sink));
     }
 
     /// Runs `look` under the lock, so that nothing is published meanwhile. Used when a client subscribes.
@@ -147,7 +192,7 @@ impl Hub {
     pub fn prices(&self) -> Vec<Arc<PriceUpdate>> {
         let price = |publication: &Arc<Envelope>| match publication.event() {
             Event::Price(update) => Some(update.clone()),
-            Event::Signal(_) | Event::RelayedMessage(_) => None,
+            _ => None,
         };
         self.snapshot.lock().prices.values().filter_map(price).collect()
     }
@@ -171,6 +216,7 @@ impl Snapshot {
                 self.signals.append(publication.clone());
             }
             Event::RelayedMessage(published) => self.messages.append(published, publication),
+            Event::Cursor(_) | Event::Killzone(_) => {}
         }
     }
 
@@ -203,7 +249,7 @@ impl Snapshot {
     pub fn signals_by_age(&self, wanted: impl Fn(&Signal, Duration) -> bool) -> Vec<Arc<Envelope>> {
         let is_wanted = |publication: &Envelope, age| match publication.event() {
             Event::Signal(signal) => wanted(signal, age),
-            Event::Price(_) | Event::RelayedMessage(_) => false,
+            _ => false,
         };
         let signals = self.signals.signals().filter(|(publication, age)| is_wanted(publication, *age));
         let mut signals: Vec<_> = signals.map(|(publication, _)| publication.clone()).collect();

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::domain::{
-    Audience, Direction, Instruments, MessageType, Now, Quality, RelayedMessage, Signal, SignalDraft, SignalId,
-    SignalState, SourceName, parse_time,
+    Audience, Direction, Instruments, MessageType, Now, Quality, RelayedMessage, Signal, SignalDraft, SignalFilter,
+    SignalId, SignalState, SourceName, parse_time,
 };
 
 fn metrics() -> Arc<Metrics> {
@@ -193,6 +193,51 @@ fn a_client_gets_only_what_it_subscribed_to() {
     assert!(outbox.drain().unwrap().is_empty());
     offer(&outbox, &[price("GBPUSD", 1.0)]);
     assert_eq!(outbox.drain().unwrap().states.len(), 1);
+}
+
+#[test]
+fn a_position_follows_what_filters_leave_out() {
+    let mut filter = SignalFilter::default();
+    filter.set("statuses", &"confirmed".into()).unwrap();
+    let filtered = Topics { filter: Some(Arc::new(filter)), ..Topics::market() };
+    let position = Arc::new(Envelope::unplaced(Event::Cursor(Position { epoch: "e".into(), seq: 3 })));
+    let events = [
+        signal("a", 1, SignalState::Pending),
+        signal("b", 2, SignalState::Confirmed),
+        signal("c", 3, SignalState::Pending),
+        position,
+    ];
+    for (topics, expected) in [
+        (filtered.clone(), vec!["signal", "cursor"]),
+        (Topics { signals: Selection::None, ..filtered }, vec![]),
+        (Topics::market(), vec!["signal"; 3]),
+    ] {
+        let outbox = Outbox::new(metrics());
+        outbox.set_topics(topics);
+        offer(&outbox, &events);
+        let kinds = outbox.drain().unwrap().ordered.into_iter().map(|ordered| match ordered {
+            Ordered::Event(envelope) => envelope.event().kind(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(kinds.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn the_last_filters_hold_for_all_signals() {
+    let filter = |value: &str| {
+        let mut filter = SignalFilter::default();
+        filter.set("sources", &value.into()).unwrap();
+        Some(Arc::new(filter))
+    };
+    let only = |filter| Topics { signals: Selection::All, filter, ..Topics::default() };
+    let (a, b, none) = (only(filter("a")), only(filter("b")), only(None));
+    assert_eq!((a.with(&b).filter, a.with(&none).filter), (filter("b"), None));
+    let clock = Topics { clock: true, ..Topics::default() };
+    let both = a.with(&clock);
+    assert_eq!((&both.filter, both.clock), (&filter("a"), true));
+    assert_eq!(both.without(&none), clock);
+    assert!(a.refilters(&b) && a.refilters(&none) && !a.refilters(&a) && !a.refilters(&clock));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::{Audience, Event, StateKey, Symbol};
+use crate::domain::{Audience, Event, Signal, SignalFilter, StateKey, Symbol};
 
 /// The selected symbols of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,12 +58,16 @@ impl Selection {
 }
 
 /// A client's subscription.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Topics {
     /// Symbols whose prices the client gets.
     pub prices: Selection,
     /// Symbols whose signals the client gets.
     pub signals: Selection,
+    /// Which of these signals the client gets; `None` for all. Shared, because most clients have none.
+    pub filter: Option<Arc<SignalFilter>>,
+    /// Whether the client gets the killzone clock.
+    pub clock: bool,
     /// Audiences whose relayed messages the client gets.
     pub published: Audiences,
 }
@@ -118,7 +122,7 @@ impl Audiences {
 impl Topics {
     /// Returns all prices and signals.
     pub fn market() -> Self {
-        Self { prices: Selection::All, signals: Selection::All, published: Audiences::default() }
+        Self { prices: Selection::All, signals: Selection::All, ..Self::default() }
     }
 
     /// Returns all prices and signals, and the messages for all users.
@@ -130,9 +134,21 @@ impl Topics {
     pub fn contain(&self, event: &Event) -> bool {
         match event {
             Event::Price(update) => self.prices.contains(&update.symbol),
-            Event::Signal(signal) => self.signals.contains(&signal.symbol),
+            Event::Signal(signal) => self.contain_signal(signal),
             Event::RelayedMessage(published) => self.published.contain(&published.audience),
+            Event::Cursor(_) => self.filter.is_some() && !self.signals.is_none(),
+            Event::Killzone(_) => self.clock,
         }
+    }
+
+    /// Whether the client gets a signal in its present state.
+    pub fn contain_signal(&self, signal: &Signal) -> bool {
+        self.signals.contains(&signal.symbol) && self.filter.as_ref().is_none_or(|filter| filter.admits(signal))
+    }
+
+    /// Whether `other` has signals that are filtered in another way.
+    pub fn refilters(&self, other: &Self) -> bool {
+        !self.signals.is_none() && !other.signals.is_none() && self.filter != other.filter
     }
 
     /// Whether the client gets the state with this key.
@@ -140,25 +156,31 @@ impl Topics {
         match key {
             StateKey::Price(symbol) => self.prices.contains(symbol),
             StateKey::RelayedMessage(audience, ..) => self.published.contain(audience),
+            StateKey::Killzone => self.clock,
         }
     }
 
-    /// Returns the union with the prices and signals of `more`.
+    /// Returns the union with the prices, signals and clock of `more`. The filter is that of `more`, if it has signals.
     #[must_use]
     pub fn with(&self, more: &Self) -> Self {
         Self {
             prices: self.prices.with(&more.prices),
             signals: self.signals.with(&more.signals),
+            filter: if more.signals.is_none() { self.filter.clone() } else { more.filter.clone() },
+            clock: self.clock || more.clock,
             published: self.published.clone(),
         }
     }
 
-    /// Returns the topics without the prices and signals of `less`.
+    /// Returns the topics without the prices, signals and clock of `less`.
     #[must_use]
     pub fn without(&self, less: &Self) -> Self {
+        let signals = self.signals.without(&less.signals);
         Self {
             prices: self.prices.without(&less.prices),
-            signals: self.signals.without(&less.signals),
+            filter: self.filter.clone().filter(|_| !signals.is_none()),
+            signals,
+            clock: self.clock && !less.clock,
             published: self.published.clone(),
         }
     }

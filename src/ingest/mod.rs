@@ -23,9 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use tokio::time::Instant;
 
-use crate::domain::{Accepted, Input, Instruments, LevelLimits, SourceName, UserNote, WallClock};
+use crate::domain::{
+    Accepted, Input, Instruments, LevelLimits, Signal, SignalId, SourceName, Symbol, UserNote, WallClock,
+};
 use crate::pipeline::Handle;
 use crate::telemetry::Metrics;
 
@@ -43,6 +47,19 @@ pub const SOURCE: &str = SourceName::PUSH;
 /// Time limit for the pipeline's answer.
 const PIPELINE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What the server has before a push: the signal with its id, and the last price of its symbol.
+#[derive(Debug, Clone, Default)]
+pub struct SignalContext {
+    /// The signal that has the id.
+    pub signal: Option<Signal>,
+    /// The last price of its symbol that was not simulated.
+    pub last_price: Option<f64>,
+}
+
+/// Finds what a dry run is checked against, by the id and the symbol of the push. The error says why it cannot be read.
+pub type ContextLookup =
+    Arc<dyn Fn(SignalId, Option<Symbol>) -> BoxFuture<'static, Result<SignalContext, String>> + Send + Sync>;
+
 /// Receives pushes. Cheap to clone.
 #[derive(Clone)]
 pub struct Push {
@@ -53,6 +70,7 @@ pub struct Push {
     began: (DateTime<Utc>, Instant),
     metrics: Arc<Metrics>,
     level_limits: LevelLimits,
+    lookup: ContextLookup,
     timeout: Duration,
 }
 
@@ -67,7 +85,14 @@ impl Push {
     pub fn new(handle: Handle, instruments: Arc<Instruments>, clock: WallClock, metrics: Arc<Metrics>) -> Self {
         let began = (clock(), Instant::now());
         let (level_limits, timeout) = (LevelLimits::default(), PIPELINE_TIMEOUT);
-        Self { handle, instruments, clock, began, metrics, level_limits, timeout }
+        let lookup: ContextLookup = Arc::new(|_, _| ready(Ok(SignalContext::default())).boxed());
+        Self { handle, instruments, clock, began, metrics, level_limits, lookup, timeout }
+    }
+
+    /// Sets how dry runs find what they are checked against; by default they know of no signal and no price.
+    #[must_use]
+    pub fn with_lookup(self, lookup: ContextLookup) -> Self {
+        Self { lookup, ..self }
     }
 
     /// Sets the limits for the levels of a dry run. The pipeline has its own limits for all other pushes.

@@ -196,7 +196,6 @@ fn missing_fields_are_named_for_new_signals() {
     assert_eq!(faulty(&json!({"status": "confirmed"})), ["id"]);
     assert_eq!(faulty(&json!({"id": "a", "status": "done"})), ["status"]);
     assert_eq!(faulty(&json!({"id": "a", "symbol": "EURUSD", "confidence": 101})), ["confidence", "direction"]);
-    assert_eq!(faulty(&json!({"id": "a", "symbol": "EURUSD", "dry_run": true})), ["direction"]);
     // These may update a known signal: the pipeline decides.
     assert!(parse(&json!({"id": "a", "status": "confirmed"})).is_ok());
     assert!(parse(&json!({"id": "a", "stop_loss": 1.08})).is_ok());
@@ -384,6 +383,9 @@ async fn the_answers_are_the_documented_ones() {
     assert!(matches!(inputs.recv().await.unwrap(), Input::Signal { feed: Feed::Live, .. }));
     assert_eq!(json(push.signal(&with(json!({"dry_run": true}))).await.unwrap()), answer("pending", true));
     assert!(inputs.try_recv().is_err(), "a dry run reached the pipeline");
+    let lacking = json!({"id": "a", "symbol": "EURUSD", "dry_run": true});
+    let fault = push.signal(&lacking).await.unwrap_err().body();
+    assert_eq!(fault.details, Some(json!({"fields": {"direction": "is required for a new signal"}})));
     let levels = with(json!({"dry_run": true, "stop_loss": null, "sl": 1.09}));
     let fault = push.signal(&levels).await.unwrap_err().body();
     let stop = "must be below the entry price of a long signal";
@@ -405,7 +407,7 @@ async fn the_answers_are_the_documented_ones() {
         json!({"success": true, "message": "Price updates received", "accepted": 2})
     );
     let text = metrics.render().unwrap();
-    assert!(text.contains("orion_rejected_total{kind=\"signal\",reason=\"validation_failed\"} 1"), "{text}");
+    assert!(text.contains("orion_rejected_total{kind=\"signal\",reason=\"validation_failed\"} 2"), "{text}");
 }
 
 #[tokio::test]

@@ -98,17 +98,19 @@ pub(super) fn prune(transaction: &Connection, now: DateTime<Utc>, kept: Duration
     Ok(removed as u64)
 }
 
-/// Returns the last `limit` bars of an interval, oldest first.
+/// Returns the last `limit` bars of an interval, oldest first; with `before`, of the minutes that opened before it.
 pub(super) fn of(
     connection: &Connection,
     symbol: &Symbol,
     interval: BarInterval,
+    before: Option<DateTime<Utc>>,
     limit: usize,
 ) -> rusqlite::Result<BarsRead> {
     let sql = "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
-               WHERE symbol = ?1 ORDER BY opened_at DESC";
+               WHERE symbol = ?1 AND opened_at < ?2 ORDER BY opened_at DESC";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([symbol.as_str()])?;
+    let before = before.map_or(i64::MAX, |before| before.timestamp_millis());
+    let mut rows = statement.query((symbol.as_str(), before))?;
     let (mut minutes, mut damaged, mut intervals, mut last) = (Vec::new(), 0, 0, None);
     while let Some(row) = rows.next()? {
         let Some(minute) = whole(read(row), &mut damaged)? else { continue };

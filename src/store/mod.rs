@@ -15,6 +15,7 @@
 //! cut. What it answers with an error is not in the log of this process; after a disk failure during a commit, the next
 //! start may find it in the log.
 
+mod as_of;
 mod backup;
 mod bars;
 mod chain;
@@ -62,6 +63,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+pub use as_of::{Cutoff, StoredGroup};
 pub use backup::backup;
 pub use chain::{ChainLink, Hash};
 pub use error::StoreError;

@@ -173,6 +173,20 @@ pub(super) fn all(
     Ok((kept, PrunedMessages { of, users: pruned(connection)? }))
 }
 
+/// Returns the messages of a query on the kept ordered ones.
+pub(super) fn ordered(
+    connection: &Connection,
+    rest: &str,
+    parameters: impl rusqlite::Params,
+    message_type: FindMessageType,
+) -> rusqlite::Result<Vec<RelayedMessage>> {
+    let sql = format!("SELECT seq, at, kind, audience, key, data, checksum FROM published {rest}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(parameters, |row| read(row, message_type))?;
+    let messages = rows.filter_map(Result::transpose);
+    messages.filter(|read| read.as_ref().map_or(true, |message| !message.data.is_empty())).collect()
+}
+
 fn read(row: &Row<'_>, message_type: FindMessageType) -> rusqlite::Result<Option<RelayedMessage>> {
     row::check(TABLE, row, 6)?;
     let kind = message_type(row.get_ref(2)?.as_str()?);

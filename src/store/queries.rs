@@ -8,10 +8,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::chain::ChainLink;
 use super::{checked, schema};
-use crate::domain::{Killzone, Signal, SignalId, SignalStatus, SourceName, Symbol};
+use crate::domain::{Killzone, Signal, SignalFilter, SignalId, SignalStatus, SourceName, Symbol};
 
 /// Maximum number of rows that one query returns.
 pub(super) const MAX_ROWS: usize = 1_000;
+/// Maximum number of signals that a filter looks at for one page.
+const MAX_FILTERED: usize = 10_000;
 /// Up to this number of events since a cursor, sorting the changed signals is faster than scanning all signals.
 const MAX_SORTED_EVENTS: u64 = 10_000;
 
@@ -24,6 +26,8 @@ pub struct HistoryQuery {
     pub symbol: Option<Symbol>,
     /// The window of the trading day.
     pub killzone: Option<Killzone>,
+    /// Only signals that this admits in their current state.
+    pub filter: Option<SignalFilter>,
     /// Only signals that changed after this.
     pub since: Option<Since>,
     /// Only signals that were created before the event with this number: the [`HistoryPage::next`] of the previous
@@ -42,7 +46,8 @@ pub enum Since {
     Time(DateTime<Utc>),
 }
 
-/// A page of the history: current states of signals, newest created first.
+/// A page of the history: current states of signals, newest created first. A filter that admits few signals may leave it
+/// short, or empty, before the last page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryPage {
     /// The signals.
@@ -198,16 +203,25 @@ pub(super) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite
         only(" AND s.first_seq < ?", Some(integer(before).into()));
     }
     let limit = query.limit.clamp(1, MAX_ROWS);
+    let rows = if query.filter.is_some() { MAX_FILTERED } else { limit };
     // One additional row shows whether there is a next page.
-    only(" ORDER BY s.first_seq DESC LIMIT ?", Some(Value::Integer(integer(limit as u64 + 1))));
+    only(" ORDER BY s.first_seq DESC LIMIT ?", Some(Value::Integer(integer(rows as u64 + 1))));
 
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut found =
-        statement.query_map(params_from_iter(parameters), checked::current)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|current| current.first_seq);
-    Ok(HistoryPage { signals: found.into_iter().map(|current| current.signal).collect(), next })
+    let mut page = HistoryPage { signals: Vec::new(), next: None };
+    let mut last = None;
+    for (index, current) in statement.query_map(params_from_iter(parameters), checked::current)?.enumerate() {
+        if page.signals.len() == limit || index == rows {
+            page.next = last;
+            break;
+        }
+        let current = current?;
+        last = Some(current.first_seq);
+        if query.filter.as_ref().is_none_or(|filter| filter.admits(&current.signal)) {
+            page.signals.push(current.signal);
+        }
+    }
+    Ok(page)
 }
 
 pub(super) fn time(column: usize, millis: i64) -> rusqlite::Result<DateTime<Utc>> {

@@ -4,18 +4,22 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+use super::as_of::{self, Cutoff, StoredGroup};
 use super::error::StoreError;
 use super::event_log::RequestId;
 use super::open::{Contents, Recovered};
 use super::queries::{self, HistoryPage, HistoryQuery, SignalChange, StateRow};
 use super::{bars, outcomes, replica, row, schema};
-use crate::domain::{Bar, BarInterval, MessageType, Signal, SignalId, SourceName, Symbol, TradeOutcome};
+use crate::domain::{
+    Bar, BarInterval, MessageType, RelayedMessage, Signal, SignalId, SourceName, Symbol, TradeOutcome,
+};
 use crate::telemetry::Metrics;
 
 /// Maximum number of queries that run at the same time.
@@ -35,8 +39,54 @@ pub struct Reader {
 
 impl Reader {
     pub(super) fn new(file: &Path, metrics: &Arc<Metrics>, records_version: Arc<AtomicU64>, is_copy: bool) -> Self {
-        let pool = |connections| Arc::new(ReaderPool::new(file, connections, Arc::clone(metrics)));
+        let pool = |connections| Arc::new(ReaderPool::new(file, connections, Arc::clone(metrics), None));
         Self { pool: pool(MAX_CONNECTIONS), lookups: pool(1), records_version, is_copy }
+    }
+
+    /// Returns a reader of the same log that sees nothing beyond the cutoff: each signal as it then was, and only what was
+    /// known then.
+    #[must_use]
+    pub fn as_of(&self, cutoff: &Arc<Cutoff>) -> Self {
+        let pool = |connections| {
+            let ReaderPool { file, metrics, .. } = &*self.pool;
+            Arc::new(ReaderPool::new(file, connections, Arc::clone(metrics), Some(Arc::clone(cutoff))))
+        };
+        Self { pool: pool(MAX_CONNECTIONS), lookups: pool(1), ..self.clone() }
+    }
+
+    /// Returns the number of the last event that was stored at `at` or before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn last_event_at(&self, at: DateTime<Utc>) -> Result<u64, StoreError> {
+        self.pool.query(move |connection| as_of::last_event_at(connection, at)).await
+    }
+
+    /// Returns the events after `seq`, and the ordered messages stored after `since`, in groups of about `step`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn groups_after(
+        &self,
+        seq: u64,
+        since: DateTime<Utc>,
+        step: Duration,
+    ) -> Result<[Vec<StoredGroup>; 2], StoreError> {
+        let step = i64::try_from(step.as_millis()).unwrap_or(i64::MAX).max(1);
+        self.pool.query(move |connection| as_of::groups_after(connection, (seq, since), step)).await
+    }
+
+    /// Returns the ordered messages after `seq` up to `last`, oldest first; at most 1,000.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn messages_after(
+        &self,
+        seq: u64,
+        last: u64,
+        message_type: fn(&str) -> Option<MessageType>,
+    ) -> Result<Vec<RelayedMessage>, StoreError> {
+        self.pool.query(move |connection| as_of::messages_after(connection, (seq, last), message_type)).await
     }
 
     /// Whether the log is this node's copy of a replicated one.
@@ -136,10 +186,14 @@ impl Reader {
         self.pool.query(read).await
     }
 
-    /// Returns a number that changes with every commit that opens, ends or removes a record. A caller that reads it
+    /// Returns a number that changes with every commit that opens, ends or removes a record; of a delayed reader, every
+    /// second. A caller that reads it
     /// before a query can tell later whether the result is still current.
     pub fn records_version(&self) -> u64 {
-        self.records_version.load(Ordering::Acquire)
+        match &self.pool.cutoff {
+            Some(cutoff) => cutoff.time().timestamp().unsigned_abs(),
+            None => self.records_version.load(Ordering::Acquire),
+        }
     }
 
     /// Returns the record of a signal; `None` while there is none.
@@ -165,8 +219,32 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] when the log cannot be read.
     pub async fn bars(&self, symbol: &Symbol, interval: BarInterval, limit: usize) -> Result<Vec<Bar>, StoreError> {
+        self.bars_until(symbol, interval, None, limit).await
+    }
+
+    /// Returns the same bars as [`bars`](Self::bars), made of the minutes that opened before a time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be read.
+    pub async fn bars_before(
+        &self,
+        symbol: &Symbol,
+        interval: BarInterval,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Bar>, StoreError> {
+        self.bars_until(symbol, interval, Some(before), limit).await
+    }
+
+    async fn bars_until(
+        &self,
+        symbol: &Symbol,
+        interval: BarInterval,
+        before: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Bar>, StoreError> {
         let symbol = symbol.clone();
-        let read = self.pool.query(move |connection| bars::of(connection, &symbol, interval, limit)).await?;
+        let read = self.pool.query(move |connection| bars::of(connection, &symbol, interval, before, limit)).await?;
         self.pool.metrics.count_damaged_rows(bars::TABLE, read.damaged);
         Ok(read.bars)
     }
@@ -177,6 +255,8 @@ impl Reader {
 struct ReaderPool {
     file: PathBuf,
     metrics: Arc<Metrics>,
+    /// Where the log ends for this pool; `None` at its end.
+    cutoff: Option<Arc<Cutoff>>,
     idle: Mutex<Vec<Connection>>,
     /// A permit for each connection that may be in use.
     connections: Arc<Semaphore>,
@@ -185,10 +265,11 @@ struct ReaderPool {
 }
 
 impl ReaderPool {
-    fn new(file: &Path, connections: usize, metrics: Arc<Metrics>) -> Self {
+    fn new(file: &Path, connections: usize, metrics: Arc<Metrics>, cutoff: Option<Arc<Cutoff>>) -> Self {
         Self {
             file: file.into(),
             metrics,
+            cutoff,
             idle: Mutex::default(),
             connections: Arc::new(Semaphore::new(connections)),
             waiting: Semaphore::new(connections + MAX_WAITING),
@@ -214,13 +295,24 @@ impl ReaderPool {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    fn open(&self) -> rusqlite::Result<Connection> {
+        let connection = schema::open_reader(&self.file)?;
+        if self.cutoff.is_some() {
+            as_of::create_views(&connection)?;
+        }
+        Ok(connection)
+    }
+
     fn answer<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let sqlite = |error| StoreError::sqlite(&self.file, &error);
         let idle = self.idle.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => schema::open_reader(&self.file).map_err(sqlite)?,
+            None => self.open().map_err(sqlite)?,
         };
+        if let Some(cutoff) = &self.cutoff {
+            cutoff.apply(&connection).map_err(sqlite)?;
+        }
         // One snapshot for all statements of a query.
         let snapshot = connection.unchecked_transaction().map_err(sqlite)?;
         let answer = question(&snapshot).map_err(|error| {

@@ -2,8 +2,9 @@
 //! Both are written in the transaction of the entries, so that they never differ from them.
 
 use std::path::Path;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +13,15 @@ use super::error::StoreError;
 use super::event_log::RequestId;
 use super::row::DamagedRow;
 use super::watermark::Heads;
-use super::{LOCK_FILE, bars, compare, inspect, meta, offline, open, schema};
+use super::{LOCK_FILE, bars, commit, compare, inspect, meta, offline, open, outcomes, schema};
 use crate::domain::{Bar, Position};
 
 /// The `meta` key of the place in the stream, JSON.
 const PLACE: &str = "cluster_place";
 /// For how long the ids of requests are kept, in milliseconds. Far longer than a request is repeated.
 const REQUESTS_KEPT: i64 = 600_000;
+/// The steps in which old signals and records are removed, in milliseconds: an hour.
+const PRUNE_STEP: i64 = 3_600_000;
 /// Of every so many messages one removes old ids.
 const PRUNE_EVERY: u64 = 64;
 
@@ -129,6 +132,21 @@ impl Replicated {
             bars::save(transaction, &batch.bars)?;
         }
         set_place(transaction, &self.place)
+    }
+
+    /// Removes some of what is older than `retention` at the time of the message, to the hour: all copies have the same
+    /// signals and records at a place of the log, whatever their clocks say, so that what is ignored because it is there
+    /// already is ignored by all. Returns the number of removed events.
+    pub(super) fn prune(&self, transaction: &Connection, retention: Duration) -> rusqlite::Result<u64> {
+        let Some(stored_at) = self.stored_at() else { return Ok(0) };
+        let hour = stored_at - TimeDelta::milliseconds(stored_at.timestamp_millis().rem_euclid(PRUNE_STEP));
+        let retention = TimeDelta::from_std(retention).unwrap_or(TimeDelta::MAX);
+        let Some(kept_since) = hour.checked_sub_signed(retention) else { return Ok(0) };
+        let events = commit::prune_events(transaction, kept_since)?;
+        if events == 0 {
+            outcomes::prune(transaction, kept_since)?;
+        }
+        Ok(events)
     }
 }
 

@@ -13,10 +13,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{
-    Audience, BarInterval, Direction, Invalidation, Killzone, MessageType, Position, PrunedMessages, SignalId,
-    SignalState, SignalStatus, SourceName, Symbol, parse_time,
+    Audience, BarInterval, Direction, Invalidation, Killzone, MessageType, Position, PrunedMessages, SignalFilter,
+    SignalId, SignalState, SignalStatus, SourceName, Symbol, parse_time,
 };
 
+mod as_of;
 mod damage;
 mod migration;
 mod records;
@@ -113,8 +114,14 @@ async fn filled(dir: &Path) -> Vec<Arc<Signal>> {
     events
 }
 
+fn filter(name: &str, value: &str) -> Option<SignalFilter> {
+    let mut filter = SignalFilter::default();
+    filter.set(name, &value.into()).unwrap();
+    Some(filter)
+}
+
 fn everything() -> HistoryQuery {
-    HistoryQuery { status: None, symbol: None, killzone: None, since: None, before: None, limit: 100 }
+    HistoryQuery { status: None, symbol: None, killzone: None, filter: None, since: None, before: None, limit: 100 }
 }
 
 fn ids<'a>(signals: impl IntoIterator<Item = &'a Signal>) -> Vec<&'a str> {
@@ -227,6 +234,8 @@ async fn the_history_is_filtered() {
         (HistoryQuery { symbol: Some(Symbol::new("XAUUSD")), ..everything() }, vec!["e"]),
         (HistoryQuery { symbol: Some(Symbol::new("x' OR 1=1")), ..everything() }, vec![]),
         (HistoryQuery { killzone: Some(Killzone::London), ..everything() }, vec!["d", "c", "b", "a"]),
+        (HistoryQuery { filter: filter("statuses", "pending,invalidated"), ..everything() }, vec!["c", "b"]),
+        (HistoryQuery { filter: filter("killzones", "ny_am"), since: Some(Since::Seq(5)), ..everything() }, vec!["e"]),
         (HistoryQuery { since: Some(Since::Seq(5)), ..everything() }, vec!["e", "d", "c"]),
         (HistoryQuery { since: Some(Since::Time(start())), ..everything() }, vec!["e", "b"]),
         (HistoryQuery { since: Some(Since::Seq(u64::MAX)), ..everything() }, vec![]),
@@ -235,6 +244,7 @@ async fn the_history_is_filtered() {
                 status: Some(SignalStatus::Confirmed),
                 symbol: Some(Symbol::new("EURUSD")),
                 killzone: Some(Killzone::London),
+                filter: None,
                 since: Some(Since::Seq(2)),
                 before: Some(6),
                 limit: 1,
@@ -246,6 +256,28 @@ async fn the_history_is_filtered() {
         assert_eq!(ids(&page.signals), expected, "{query:?}");
         assert_eq!(page.next, None, "{query:?}");
     }
+}
+
+#[tokio::test]
+async fn a_filter_fills_its_pages() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(dir.path());
+    for number in 0..40 {
+        let name = format!("s{number:03}");
+        let changed = if number % 4 == 0 { confirmed(&name) } else { pending(&name) };
+        store.log(vec![changed]).await.unwrap();
+    }
+    let (mut pages, mut before) = (Vec::new(), None);
+    loop {
+        let query = HistoryQuery { filter: filter("statuses", "confirmed"), before, limit: 4, ..everything() };
+        let page = store.reader().history(query).await.unwrap();
+        pages.push(page.signals.len());
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, [4, 4, 2]);
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ impl Writer {
     /// Ensures that the open files are still those with the log's names, so that nothing is acknowledged that goes into
     /// a deleted file.
     fn ensure_same_files(&mut self) -> Result<(), StoreError> {
-        let found = FileIdentity::of(&self.file);
+        let mut found = FileIdentity::of(&self.file);
         // SQLite goes on writing into a file that was removed or replaced.
         if self.connection.is_some() && found.log != self.identity.log {
             self.connection = None;
@@ -89,11 +89,14 @@ impl Writer {
             );
             let anew = WatermarkFile::create(&path, kept.last().clone());
             self.watermark = Some(anew.map_err(|error| StoreError::io(&path, &error))?);
+            found.watermark = inode(&path);
         }
         if self.connection.is_none() {
             self.connection = Some(self.reopen()?);
+            found.log = FileIdentity::of(&self.file).log;
         }
-        self.identity = FileIdentity::of(&self.file);
+        // What was not made anew is what was looked at: a file that was replaced since is found the next time.
+        self.identity = found;
         Ok(())
     }
 

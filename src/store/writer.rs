@@ -139,13 +139,15 @@ impl Writer {
     fn append(&mut self, appends: Vec<Append>) {
         let before = self.heads;
         let stored_at = (self.options.clock)();
-        let kept = self.options.messages_per_user;
+        let (kept, retention) = (self.options.messages_per_user, self.options.signal_retention);
+        let mut pruned = 0;
         let timer = self.metrics.store_commit_seconds.start_timer();
         let committed = self.transact(|transaction, heads| {
             for Append { entries, replicated, .. } in &appends {
                 let stored_at = replicated.as_ref().and_then(Replicated::stored_at).unwrap_or(stored_at);
                 if let Some(replicated) = replicated {
                     replicated.store(transaction, heads)?;
+                    pruned += replicated.prune(transaction, retention)?;
                 }
                 heads.events = commit::append(transaction, heads.events, entries.signals.iter(), stored_at)?;
                 if !entries.notes.is_empty() {
@@ -161,6 +163,7 @@ impl Writer {
         match committed {
             Ok(()) => {
                 timer.observe_duration();
+                self.pruned += pruned;
                 let (events, messages) =
                     (self.heads.events.seq - before.events.seq, self.heads.published - before.published);
                 self.metrics.store_batch_size.observe((events + messages) as f64);
@@ -213,9 +216,10 @@ impl Writer {
             let kept = TimeDelta::from_std(kept).unwrap_or(TimeDelta::MAX);
             now.checked_sub_signed(kept).unwrap_or(DateTime::<Utc>::MIN_UTC)
         };
-        let mut excess = self.excess_messages;
+        let (mut excess, is_copy) = (self.excess_messages, self.place.is_some());
         let pruned = self.transact(|transaction, _| {
-            let kept_since = before(signal_retention);
+            // A copy removes signals and records at a place of the replicated log: see `Replicated::prune`.
+            let kept_since = if is_copy { DateTime::<Utc>::MIN_UTC } else { before(signal_retention) };
             let events = commit::prune_events(transaction, kept_since)?;
             // A transaction prunes one kind only, so that it stays short.
             if events > 0 {

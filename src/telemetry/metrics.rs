@@ -138,6 +138,8 @@ metrics! {
     http_request_seconds: Histogram[LATENCY],
     /// Requests of expensive routes that were rejected because too many were running, by route
     reads_refused_total: IntCounterVec["route"],
+    /// Tools that agents called over /mcp, by tool and outcome (ok, error)
+    mcp_calls_total: IntCounterVec["tool", "outcome"],
     /// Time to commit a batch to the signal log
     store_commit_seconds: Histogram[LATENCY],
     /// Signal events per commit

@@ -18,7 +18,7 @@ use super::logging::UtcMillis;
 use crate::config::LogFormat;
 
 /// The prefixes of the libraries' targets.
-const LIBRARIES: [&str; 4] = ["socketioxide", "engineioxide", "tungstenite", "tokio_tungstenite"];
+const LIBRARIES: [&str; 5] = ["socketioxide", "engineioxide", "rmcp", "tungstenite", "tokio_tungstenite"];
 /// Fields whose values come from the library, not from a client.
 const SAFE_FIELDS: [&str; 4] = ["sid", "id", "reason", "protocol"];
 

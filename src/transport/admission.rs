@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Uri};
 use super::Gateway;
 use super::channels::ChannelSlot;
 use super::command::fault;
+use super::delayed::DelayUnavailable;
 use crate::auth::{
     AuthError, Principal, TokenKind, TooManyLogins, TooManyWrongTokens, UserSession, WrongToken, handshake_token,
     origin_allowed,
@@ -32,6 +33,12 @@ pub(crate) enum AdmissionError {
     /// The user has too many connections.
     #[error(transparent)]
     Connections(#[from] TooManyLogins),
+    /// What its reader may read cannot be provided.
+    #[error(transparent)]
+    Delay(#[from] DelayUnavailable),
+    /// The connection has clients with another delay.
+    #[error("this connection is read with another delay on another namespace: open a connection for each token")]
+    OtherDelay,
     /// The path or namespace is full.
     #[error("this channel has too many connections; connect again later")]
     Channel,
@@ -50,6 +57,9 @@ impl AdmissionError {
             Self::Origin => ErrorCode::OriginNotAllowed,
             Self::Token(_, error) => error.code(),
             Self::WrongTokens(_) => ErrorCode::TooManyWrongTokens,
+            Self::Delay(DelayUnavailable::TooMany) => ErrorCode::TooManyDelays,
+            Self::Delay(DelayUnavailable::Unreadable) => ErrorCode::Unavailable,
+            Self::OtherDelay => ErrorCode::DelayedToken,
             Self::Channel => ErrorCode::ChannelFull,
             Self::Sessions => ErrorCode::Overloaded,
             Self::Connections(_) | Self::Address => ErrorCode::TooManyConnections,
@@ -61,9 +71,13 @@ impl IntoResponse for AdmissionError {
     fn into_response(self) -> Response {
         let retry_after = match self {
             Self::Sessions => Some("5"),
-            Self::Channel | Self::Connections(_) | Self::Address | Self::Token(_, AuthError::NoKeysYet) => Some("30"),
+            Self::Delay(_)
+            | Self::Channel
+            | Self::Connections(_)
+            | Self::Address
+            | Self::Token(_, AuthError::NoKeysYet) => Some("30"),
             // The errors of wrong tokens set the header below.
-            Self::WrongTokens(_) | Self::Draining | Self::Origin | Self::Token(..) => None,
+            Self::WrongTokens(_) | Self::Draining | Self::Origin | Self::OtherDelay | Self::Token(..) => None,
         };
         let mut response =
             (self.code().http_status(), Json(fault(self.code().name(), self.to_string()))).into_response();

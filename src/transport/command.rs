@@ -1,22 +1,45 @@
 //! Commands of clients in every accepted form: `subscribe`, `unsubscribe`, `ping`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::map::Entry;
+use serde_json::{Map, Value};
 
 use super::cursor::MessageCursor;
 use super::messages::{ErrorObject, Unsubscribed};
+use super::shape::json_number;
 use crate::config::parse_duration;
-use crate::domain::{CursorError, Instruments, Symbol};
+use crate::domain::{CursorError, Fault, FaultKind, Instruments, SignalFilter, Symbol};
 use crate::hub::{Selection, Snapshot, Topics};
 
 /// Entries of a list that are read. A longer list gets one error for the rest.
 const MAX_ENTRIES: usize = 256;
+/// Fields beside the known ones that are read.
+const MAX_FIELDS: usize = 16;
 /// Range of `max_hz`, in prices per second and symbol.
 const MAX_HZ: std::ops::RangeInclusive<f64> = 0.1..=20.0;
 /// The channel of the messages that are published for one user.
 const USER: &str = "user";
+/// The channel of the killzone clock.
+const CLOCK: &str = "clock";
+/// The code of a filter whose value is invalid.
+const INVALID_FILTER: &str = "invalid_filter";
+/// Fields of a command that are no filters. Clients send some of them that have no meaning here.
+const FIELDS: [&str; 11] = [
+    "type",
+    "channels",
+    "symbols",
+    "since",
+    "replay",
+    "max_hz",
+    "last_event_id",
+    "timestamp",
+    "token",
+    "id",
+    "protocol",
+];
 
 /// The channels and symbols of a command, and the errors in it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -71,13 +94,14 @@ impl SubscriptionRequest {
                     None
                 }
             };
-            spellings.iter().filter_map(resolve).collect::<BTreeSet<_>>()
+            spellings.iter().filter(|spelling| !spelling.is_empty()).filter_map(resolve).collect::<BTreeSet<_>>()
         });
         let selection = match &symbols {
             None => Selection::All,
             Some(symbols) if symbols.is_empty() => Selection::None,
             Some(symbols) => Selection::Only(symbols.clone()),
         };
+        let (filter, may_filter) = filter(data, &mut faults);
         let (mut topics, mut user) = (Topics::default(), false);
         match names(channels, "channels", &mut faults) {
             None => topics = Topics { prices: selection.clone(), signals: selection, ..topics },
@@ -87,12 +111,66 @@ impl SubscriptionRequest {
                         "prices" => topics.prices = selection.clone(),
                         "signals" => topics.signals = selection.clone(),
                         USER => user = true,
+                        CLOCK => topics.clock = true,
                         other => faults.push(unknown_channel(other)),
                     }
                 }
             }
         }
+        // A client that acts on signals must not get those that it meant to leave out.
+        if may_filter {
+            topics.filter = filter.map(Arc::new);
+        } else {
+            topics.signals = Selection::None;
+        }
         Self { topics, symbols, since, user, replay, max_hz, last_event_id, faults }
+    }
+
+    /// Parses the query of an address, whose lists are texts with commas. What is given twice counts together.
+    pub fn of_query(pairs: &[(String, String)], instruments: &Instruments) -> Self {
+        let mut fields = Map::new();
+        for (name, text) in pairs.iter().filter(|(name, text)| !text.is_empty() || name == "since") {
+            let parts = || text.split(',').map(|part| Value::from(part.trim()));
+            match fields.entry(name) {
+                Entry::Occupied(mut before) => {
+                    if let Value::Array(before) = before.get_mut() {
+                        before.extend(parts());
+                    }
+                }
+                Entry::Vacant(new) => {
+                    let value = match name.as_str() {
+                        "since" | "replay" | "last_event_id" => Value::from(text.as_str()),
+                        "max_hz" => text.parse().map_or_else(|_| Value::from(text.as_str()), |hz: f64| json_number(hz)),
+                        _ => parts().collect(),
+                    };
+                    new.insert(value);
+                }
+            }
+        }
+        Self::parse(&Value::Object(fields), instruments)
+    }
+
+    /// Whether the value of a filter is invalid, so that no signals are selected.
+    pub fn has_invalid_filter(&self) -> bool {
+        self.faults.iter().any(|fault| fault.code == INVALID_FILTER)
+    }
+
+    /// Returns the faults by the field that has them.
+    pub fn field_faults(&self) -> Vec<Fault> {
+        let by_field = |fault: &ErrorObject| match (fault.code, fault.error.split_once([':', ' '])) {
+            ("unknown_symbol", _) => Fault { kind: FaultKind::UnknownSymbol, ..Fault::new("symbols", &*fault.error) },
+            ("unknown_channel", _) => Fault::new("channels", &*fault.error),
+            (_, Some((field, reason))) => Fault::new(field, reason.trim_start()),
+            (_, None) => Fault::new("query", &*fault.error),
+        };
+        self.faults.iter().map(by_field).collect()
+    }
+
+    /// Uses `filter`, unless the command has a filter of its own.
+    #[must_use]
+    pub fn or_filter(mut self, filter: Option<&Arc<SignalFilter>>) -> Self {
+        self.topics.filter = self.topics.filter.or_else(|| filter.cloned());
+        self
     }
 
     /// Removes the channel `user`, where it does not exist.
@@ -106,8 +184,12 @@ impl SubscriptionRequest {
 
     /// Returns the named channels that exist.
     pub fn channels(&self) -> Vec<&'static str> {
-        let named =
-            [("signals", !self.topics.signals.is_none()), ("prices", !self.topics.prices.is_none()), (USER, self.user)];
+        let named = [
+            ("signals", !self.topics.signals.is_none()),
+            ("prices", !self.topics.prices.is_none()),
+            (USER, self.user),
+            (CLOCK, self.topics.clock),
+        ];
         named.into_iter().filter(|(_, named)| *named).map(|(name, _)| name).collect()
     }
 
@@ -124,6 +206,11 @@ impl SubscriptionRequest {
     /// Returns how far back the snapshot of ended signals reaches, for the answer; `None` if the client did not say.
     pub fn granted_replay(&self, snapshot: &Snapshot) -> Option<Duration> {
         self.replay.map(|asked| asked.min(snapshot.replay_window()))
+    }
+
+    /// Returns the filters for the answer; `None` without any.
+    pub fn filters(&self) -> Option<Arc<SignalFilter>> {
+        self.topics.filter.clone().filter(|_| !self.topics.signals.is_none())
     }
 
     /// Returns the answer to an `unsubscribe`.
@@ -145,6 +232,22 @@ pub fn parse_replay(asked: &Value) -> Result<Duration, ErrorObject> {
         )
     };
     asked.as_str().and_then(parse_duration).ok_or_else(error)
+}
+
+/// Reads the filters of a command, and whether all of them are valid. A field that is neither a filter nor anything else
+/// is a fault: it is likely to be a filter that is misspelled.
+fn filter(data: &Value, faults: &mut Vec<ErrorObject>) -> (Option<SignalFilter>, bool) {
+    let fields = data.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let (mut filter, mut is_valid) = (SignalFilter::default(), true);
+    for (name, value) in fields.filter(|(name, _)| !FIELDS.contains(&name.as_str())).take(MAX_FIELDS) {
+        if !SignalFilter::has(name) {
+            faults.push(fault("unknown_filter", format!("{} {}", short(name), SignalFilter::unknown())));
+        } else if let Err(reason) = filter.set(name, value) {
+            faults.push(fault(INVALID_FILTER, format!("{name} {reason}")));
+            is_valid = false;
+        }
+    }
+    (Some(filter).filter(|filter| !filter.is_empty()), is_valid)
 }
 
 /// Returns a list of names, or a single name; `None` for null.
@@ -310,6 +413,56 @@ mod tests {
             request.faults,
             [fault("unknown_symbol", "unknown symbol 'AAPL'"), fault("unknown_channel", "unknown channel 'trades'"),]
         );
+    }
+
+    #[test]
+    fn filters_are_read_and_a_wrong_one_stops_the_signals() {
+        let request = parse(&json!({"min_confidence": 0.8, "directions": "long", "killzones": null}));
+        assert_eq!((request.channels(), request.faults.len()), (vec!["signals", "prices"], 0));
+        let filters = json!({"min_confidence": 0.8, "directions": ["long"]});
+        assert_eq!(serde_json::to_value(request.filters()).unwrap(), filters);
+        let wrong = parse(&json!({"min_confidence": 80}));
+        assert_eq!(wrong.faults, [fault("invalid_filter", "min_confidence must be a number from 0 to 1")]);
+        assert_eq!((wrong.channels(), wrong.filters()), (vec!["prices"], None));
+        let unknown = parse(&json!({"type": "subscribe", "timestamp": 1, "status": "pending"}));
+        let reason =
+            "status is no filter; the filters are min_confidence, directions, killzones, setups, sources, statuses";
+        assert_eq!((unknown.faults, unknown.topics), (vec![fault("unknown_filter", reason)], Topics::market()));
+    }
+
+    #[test]
+    fn a_query_is_read_like_a_command() {
+        let query = |text: &str| {
+            let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+            let pairs: Vec<_> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            SubscriptionRequest::of_query(&pairs, &Instruments::new(Instruments::documented()).unwrap())
+        };
+        let request =
+            query("channels=signals,clock&symbols=EURUSD&symbols=gold,&since=e:7&max_hz=2&token=t&directions=short");
+        let expected = parse(&json!({"channels": ["signals", "clock"], "symbols": ["EURUSD", "GOLD"], "since": "e:7",
+            "max_hz": 2, "directions": "short"}));
+        assert_eq!((request.topics, request.since, request.max_hz), (expected.topics, expected.since, expected.max_hz));
+        let wrong = query("symbols=AAPL&channels=trades&max_hz=fast&replay=soon&statuses=open&confidence=1");
+        let faults: Vec<_> =
+            wrong.field_faults().into_iter().map(|fault| format!("{} {}", fault.field, fault.reason)).collect();
+        assert_eq!(
+            faults,
+            [
+                "replay must be a duration such as \"10m\" or \"90s\", not 'soon'",
+                "max_hz must be a number from 0.1 to 20",
+                "symbols unknown symbol 'AAPL'",
+                "confidence is no filter; the filters are min_confidence, directions, killzones, setups, sources, statuses",
+                "statuses must be of pending, confirmed, invalidated, not 'open'",
+                "channels unknown channel 'trades'",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_channel_clock_has_to_be_named() {
+        let request = parse(&json!(["clock", "signals"]));
+        assert_eq!((request.channels(), request.topics.clock), (vec!["signals", "clock"], true));
+        assert!(!parse(&json!(null)).topics.clock);
     }
 
     #[test]

@@ -6,13 +6,18 @@
 use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::domain::number::{Numbers, number, optional};
-use crate::domain::{Direction, Event, Killzone, PriceUpdate, Quality, Signal, SignalState, SignalStatus, Symbol, iso};
+use crate::domain::{
+    Direction, Event, Killzone, PriceUpdate, Quality, Signal, SignalFilter, SignalState, SignalStatus, Symbol, iso,
+    new_york,
+};
 use crate::hub::{Encoding, Envelope};
+use crate::pipeline::clock;
 
 /// The slot of the bare objects.
 pub const OBJECT: Encoding = Encoding::new(0);
@@ -137,11 +142,65 @@ impl<'a> From<&'a PriceUpdate> for PriceObject<'a> {
     }
 }
 
-/// Returns the bare object of a signal or a price, encoded once; `None` for other events.
+/// The killzone clock, in the wall-clock time of New York.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = KillzoneChange)]
+pub struct KillzoneObject {
+    #[schema(format = DateTime)]
+    pub(crate) timestamp: String,
+    /// The same in New York, with its offset from UTC.
+    #[schema(format = DateTime)]
+    pub(crate) new_york: String,
+    /// The window that is open; null between two windows.
+    #[schema(required)]
+    pub(crate) killzone: Option<Killzone>,
+    /// When that changes: the open window ends, or the next one begins.
+    #[schema(format = DateTime)]
+    pub(crate) changes_at: String,
+    pub(crate) seconds_to_change: i64,
+    /// The window that begins next.
+    pub(crate) next: NextKillzoneObject,
+}
+
+/// The window that begins next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = NextKillzone)]
+pub struct NextKillzoneObject {
+    killzone: Killzone,
+    #[schema(format = DateTime)]
+    begins_at: String,
+    seconds: i64,
+}
+
+impl KillzoneObject {
+    /// Returns the clock at `now`.
+    pub fn at(now: DateTime<Utc>) -> Self {
+        let seconds = |at: DateTime<Utc>| (at - now).num_seconds();
+        let changes_at = Killzone::next_change(now);
+        let (next, begins_at) = Killzone::next_begin(now);
+        Self {
+            timestamp: iso(now),
+            new_york: new_york(now),
+            killzone: Killzone::active_at(now),
+            changes_at: iso(changes_at),
+            seconds_to_change: seconds(changes_at),
+            next: NextKillzoneObject { killzone: next, begins_at: iso(begins_at), seconds: seconds(begins_at) },
+        }
+    }
+}
+
+/// Returns the killzone clock as an event, for a client that has just subscribed to it.
+pub fn killzone_now() -> Envelope {
+    Envelope::unplaced(Event::Killzone(clock::wall()))
+}
+
+/// Returns the bare object of an event, encoded once; `None` for relayed messages.
 pub fn object(publication: &Arc<Envelope>) -> Option<&Utf8Bytes> {
     let objects = publication.encoded(OBJECT, |publication| match publication.event() {
         Event::Signal(signal) => vec![encode(&SignalObject::from(signal.as_ref()))],
         Event::Price(update) => vec![encode(&PriceObject::from(update.as_ref()))],
+        Event::Killzone(at) => vec![encode(&KillzoneObject::at(*at))],
+        Event::Cursor(position) => vec![encode(&SignalMeta { cursor: position.to_string() })],
         Event::RelayedMessage(_) => Vec::new(),
     });
     objects.first()
@@ -153,10 +212,11 @@ pub fn encode<T: Serialize>(value: &T) -> Utf8Bytes {
     serde_json::to_string(value).unwrap_or_default().into()
 }
 
-/// Emitted to Socket.IO clients beside a signal: its position in the log.
-#[derive(Debug, Serialize)]
+/// A position in the log: emitted to Socket.IO clients beside a signal, and as a message of its own to clients whose
+/// filters have left out the signals before it.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SignalMeta {
-    /// Cursor of the event.
+    /// Cursor of the position.
     pub cursor: String,
 }
 
@@ -182,6 +242,9 @@ pub struct Subscribed {
     /// Limit on the prices per second of each symbol, if the client asked for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_hz: Option<f64>,
+    /// The filters of the signals; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Arc<SignalFilter>>,
     /// With the channel `user`: number of the last published message, after which live messages begin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_event_id: Option<u64>,

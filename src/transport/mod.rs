@@ -10,14 +10,17 @@ pub mod command;
 pub(crate) mod completeness;
 pub(crate) mod connection_guard;
 pub mod cursor;
+pub mod delayed;
 pub mod events;
 mod handshake;
 pub mod lane;
 pub mod messages;
 pub(crate) mod pace;
+pub(crate) mod poll;
 pub(crate) mod resume;
 pub mod shape;
 pub mod socketio;
+pub(crate) mod sse;
 mod tokens;
 pub mod ws;
 
@@ -30,18 +33,19 @@ pub use tokens::{TokenLayer, throttle};
 
 use crate::auth::{OpenUsers, Tokens};
 use crate::config::{AllowedOrigins, HeartbeatSettings, Limits};
-use crate::domain::Instruments;
+use crate::domain::{Delay, Instruments};
 use crate::hub::Hub;
 use crate::ingest::Push;
 use crate::pipeline::Handle;
 use crate::store::Reader;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Readiness};
+use delayed::Delays;
 use events::PublishedTypes;
 use lane::Fanout;
 
 /// The dependencies that all transports share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Gateway {
     /// Current state, from which clients get a snapshot.
     pub hub: Arc<Hub>,
@@ -77,4 +81,8 @@ pub struct Gateway {
     pub tasks: Tasks,
     /// Cancelled when clients have to leave because the process stops.
     pub draining: CancellationToken,
+    /// How late the hub, the delivery and the log are.
+    pub delay: Delay,
+    /// The same for readers with other delays.
+    pub delays: Arc<Delays>,
 }

@@ -83,9 +83,9 @@ pub(crate) fn reachable(cursor: &str, head: &Position) -> Option<u64> {
     (position.epoch == head.epoch).then_some(position.seq)
 }
 
-/// Waits until everything up to `seq` is published here. Returns whether it is; a log of this process alone never has
-/// more than it has published.
-async fn is_published(hub: &Hub, log: &Reader, seq: u64) -> bool {
+/// Waits until everything up to `seq` is published here, for at most [`AHEAD_TIMEOUT`]. Returns whether it is; a log of
+/// this process alone never has more than it has published, so that nothing is waited for.
+pub(crate) async fn reached(hub: &Hub, log: &Reader, seq: u64) -> bool {
     let until = Instant::now() + if log.is_copy() { AHEAD_TIMEOUT } else { Duration::ZERO };
     while hub.position().seq < seq {
         if Instant::now() >= until {
@@ -107,7 +107,7 @@ pub(crate) async fn resume(
     mut seq: u64,
     client: &mut impl ResumeRequest,
 ) -> Result<Resumed, StoreError> {
-    if !is_published(hub, log, seq).await {
+    if !reached(hub, log, seq).await {
         return Ok(Resumed::Impossible);
     }
     let mut deadline = Instant::now() + JOIN_TIMEOUT;

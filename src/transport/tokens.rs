@@ -1,5 +1,5 @@
-//! Token handling around every request: fetches the published key that a token needs, and counts wrong tokens,
-//! including those in frames.
+//! Token handling around every request: fetches the published key that a token needs, finds what a delayed reader reads,
+//! and counts wrong tokens, including those in frames.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,8 +15,10 @@ use tower::{Layer, Service};
 use super::Gateway;
 use super::admission::AdmissionError;
 use super::command::fault;
+use super::delayed::DelayedView;
 use super::messages::ErrorObject;
-use crate::auth::{AuthError, TokenKind, Tokens, TooManyWrongTokens, WrongToken, bearer};
+use crate::auth::{AuthError, TokenKind, Tokens, TooManyWrongTokens, WrongToken, bearer, handshake_token};
+use crate::domain::Delay;
 use crate::listener::Peer;
 use crate::telemetry::Metrics;
 
@@ -66,6 +68,23 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Returns what somebody with these tokens reads, if that is late. Of several tokens the latest reader's counts.
+    async fn view_of(self: &Arc<Self>, tokens: &[String]) -> Result<Option<Arc<DelayedView>>, AdmissionError> {
+        let delays = tokens.iter().map(|token| self.tokens.delay_of(Some(token)));
+        let delay = delays.max().unwrap_or_else(|| self.tokens.delay_of(None));
+        self.view(delay).await
+    }
+
+    /// Returns what readers with a delay read; `None` without a delay.
+    pub(super) async fn view(self: &Arc<Self>, delay: Delay) -> Result<Option<Arc<DelayedView>>, AdmissionError> {
+        if delay.is_none() {
+            return Ok(None);
+        }
+        self.delays.view(self, delay).await.map_err(|error| self.refused(error.into()))
+    }
+}
+
 /// Puts a `TokenService` around a service.
 #[derive(Debug, Clone)]
 pub struct TokenLayer {
@@ -110,10 +129,10 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let address = request.extensions().get::<Peer>().map(|peer| peer.client);
         let gateway = self.gateway.clone();
-        let presented = if gateway.tokens.key_set().is_some() {
+        let presented = if gateway.tokens.may_delay() {
             presented(&self.headers, request.headers(), request.uri())
         } else {
             Vec::new()
@@ -122,8 +141,13 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            for token in presented {
-                gateway.tokens.fetch_key_of(&token).await;
+            for token in &presented {
+                gateway.tokens.fetch_key_of(token).await;
+            }
+            match gateway.view_of(&presented).await {
+                Ok(Some(view)) => drop(request.extensions_mut().insert(view)),
+                Ok(None) => {}
+                Err(refusal) => return Ok(refusal.into_response()),
             }
             let response = inner.call(request).await?;
             Ok(throttle(&gateway.tokens, &gateway.metrics, address, response))
@@ -137,5 +161,7 @@ fn presented(own: &[&str], headers: &HeaderMap, uri: &Uri) -> Vec<String> {
     let own = own.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
     let whole = uri.path_and_query().map_or("", |path| path.as_str());
     let queries = whole.split(['?', '&']).skip(1).filter_map(|pair| pair.strip_prefix("token="));
-    bearer(headers).ok().flatten().into_iter().chain(own).chain(queries).map(str::to_owned).collect()
+    let texts = bearer(headers).ok().flatten().into_iter().chain(own).chain(queries).map(str::to_owned);
+    // Decoded as well, which is what a handshake reads.
+    texts.chain(handshake_token(headers, uri).ok().flatten()).filter(|token| !token.is_empty()).collect()
 }

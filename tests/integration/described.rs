@@ -16,8 +16,8 @@ const READ: &str = "the-shared-read-token";
 const ALERTS: &str = "the-webhooks-token-of-32-letters";
 /// Where the table of routes stands in the docs.
 const TABLE: [&str; 2] = ["<!-- routes: from /openapi.json -->\n", "<!-- end of routes -->"];
-/// Does not end by itself.
-const STREAM: &str = "/api/realtime/events";
+/// They do not end by themselves.
+const STREAMS: [&str; 2] = ["/api/realtime/events", "/api/stream"];
 
 async fn server() -> (Server, Value) {
     let settings = [
@@ -28,6 +28,7 @@ async fn server() -> (Server, Value) {
         ("ORION_READ_AUTH", "required"),
         ("ORION_READ_TOKEN", READ),
         ("ORION_TRADINGVIEW_TOKEN", ALERTS),
+        ("ORION_MCP", "1"),
     ];
     let server = Server::start(&settings).await;
     let (status, document) = server.get("/openapi.json").await;
@@ -141,7 +142,7 @@ async fn every_example_gets_its_described_answer() {
     pushed["symbol"] = json!("EURUSD");
     server.push(&pushed).await;
     let mut asked = 0;
-    for operation in operations(&document).iter().filter(|operation| operation.path != STREAM) {
+    for operation in operations(&document).iter().filter(|operation| !STREAMS.contains(&operation.path)) {
         let request = operation.request(&server, &document);
         let tokens = operation.tokens();
         let request = tokens.first().map_or(request.try_clone().unwrap(), |name| with_token(request, name));
@@ -161,7 +162,7 @@ async fn every_route_asks_for_its_described_token() {
         let tokens = operation.tokens();
         let context = format!("{} {}", operation.method, operation.path);
         let expired = token_for("user_001", false, -TimeDelta::minutes(1));
-        let (without, _) = if operation.path == STREAM {
+        let (without, _) = if STREAMS.contains(&operation.path) {
             (request().send().await.unwrap().status().as_u16(), Value::Null)
         } else {
             described_answer(operation, &document, request()).await
@@ -172,7 +173,7 @@ async fn every_route_asks_for_its_described_token() {
         }
         let (status, body) = described_answer(operation, &document, request().bearer_auth(expired)).await;
         assert_eq!(status, 401, "{context}: {body}");
-        if operation.path == STREAM {
+        if STREAMS.contains(&operation.path) {
             continue;
         }
         for name in tokens {

@@ -12,14 +12,14 @@ use orion_server::auth::AuthError;
 use orion_server::dashboards::orion::wire::{frames, signal_frame};
 use orion_server::domain::{
     Direction, Event, Fault, Instrument, Instruments, Invalidation, Killzone, Now, PROTOCOL, Position, PriceUpdate,
-    Quality, Signal, SignalDraft, SignalId, SignalStatus, SourceName, Symbol, parse_time,
+    Quality, Signal, SignalDraft, SignalFilter, SignalId, SignalStatus, SourceName, Symbol, parse_time,
 };
 use orion_server::http::ApiError;
 use orion_server::hub::Envelope;
 use orion_server::ingest::{PricesAnswer, PushError, SignalAnswer};
 use orion_server::transport::close::Close;
 use orion_server::transport::messages::{
-    ErrorObject, Pong, SignalMeta, Subscribed, Typed, Unsubscribed, encode, object,
+    ErrorObject, KillzoneObject, Pong, SignalMeta, Subscribed, Typed, Unsubscribed, encode, object,
 };
 use serde_json::{Value, json};
 
@@ -159,6 +159,7 @@ fn conversation() {
         protocol: PROTOCOL,
         replay: None,
         max_hz: None,
+        filters: None,
         last_event_id: None,
     };
     let narrowed = Subscribed {
@@ -167,6 +168,18 @@ fn conversation() {
         recovered: Some(false),
         ..everything.clone()
     };
+    let filters = [
+        ("min_confidence", "0.8"),
+        ("directions", "long"),
+        ("killzones", "london,ny_am"),
+        ("setups", "mss_fvg"),
+        ("sources", "push"),
+        ("statuses", "pending,confirmed"),
+    ];
+    let mut filter = SignalFilter::default();
+    filters.iter().for_each(|(name, value)| filter.set(name, &json!(value)).unwrap());
+    let filtered = Subscribed { filters: Some(Arc::new(filter)), ..everything.clone() };
+    let frame = |event| frames(&Arc::new(Envelope::unplaced(event)))[0].to_string();
     let left = Unsubscribed { channels: vec!["signals"], symbols: None };
     let pong = Pong { timestamp: Some(json!(1_725_186_600_000_u64)), server_time: AT.into() };
     let bare = Pong { timestamp: None, server_time: AT.into() };
@@ -188,6 +201,10 @@ fn conversation() {
         ("error", native("error", &error)),
         ("error over Socket.IO", encode(&error).to_string()),
         ("beside a signal over Socket.IO", encode(&SignalMeta { cursor: position(41).to_string() }).to_string()),
+        ("subscribed, filtered", native("subscribed", &filtered)),
+        ("the cursor behind what was filtered", frame(Event::Cursor(position(41)))),
+        ("the killzone clock", frame(Event::Killzone(at("2026-01-15T10:30:00.000Z")))),
+        ("the killzone clock over Socket.IO", encode(&KillzoneObject::at(at("2026-01-15T14:30:00.000Z"))).to_string()),
     ]);
     assert_snapshot!(text);
 }

@@ -15,14 +15,14 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::support::users::{SECRET, signed, token_of_audience};
 use crate::support::{Native, Packet, Polling, Protocol, Server, Socket, TOKEN, answer, open, signal, soon};
 
-const AUDIENCE: &str = "orion";
-const ADMIN: &str = "the-shared-admin-token";
-const READ: &str = "the-shared-read-token";
-const WEBHOOK: &str = "the-webhooks-token-of-32-letters";
+pub(crate) const AUDIENCE: &str = "orion";
+pub(crate) const ADMIN: &str = "the-shared-admin-token";
+pub(crate) const READ: &str = "the-shared-read-token";
+pub(crate) const WEBHOOK: &str = "the-webhooks-token-of-32-letters";
 /// What stands in everything that was published, but for the price.
-const MARK: &str = "mark-77";
+pub(crate) const MARK: &str = "mark-77";
 /// The price, in whatever spelling.
-const PRICE: &str = "1.23457";
+pub(crate) const PRICE: &str = "1.23457";
 
 /// Whom a token makes of its bearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ const PAGES: [&str; 3] = ["/", "/docs", "/openapi.json"];
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum For {
+pub(crate) enum For {
     Everybody,
     Readers,
     Users,
@@ -79,6 +79,8 @@ enum For {
     Ana,
     Administrators,
     Writers,
+    /// Readers and writers: what they find there differs.
+    Agents,
     /// Whoever knows its path.
     Insiders,
     /// WebSocket: readers by the handshake.
@@ -92,11 +94,12 @@ enum For {
 }
 
 use For::{
-    AdminFrame, Administrators, Ana, Everybody, Insiders, Introduced, Readers, Stream, Users, UsersStream, Writers,
+    AdminFrame, Administrators, Agents, Ana, Everybody, Insiders, Introduced, Readers, Stream, Users, UsersStream,
+    Writers,
 };
 
 impl For {
-    fn is_websocket(self) -> bool {
+    pub(crate) fn is_websocket(self) -> bool {
         matches!(self, Stream | UsersStream | Introduced | AdminFrame)
     }
 
@@ -110,6 +113,7 @@ impl For {
             Users | UsersStream => &[User, Administrator],
             Administrators => &[Administrator, Operator],
             Writers => &[Writer],
+            Agents => &[User, Administrator, Reader, Writer],
             Introduced => &[Nobody, User, Administrator, Reader],
         };
         match (self, who) {
@@ -128,24 +132,23 @@ impl For {
 }
 
 /// A route as the router has it, who may use it, and a request of it that is answered 200 or 101 to whoever may.
-struct Route {
-    method: &'static str,
-    path: &'static str,
-    open_for: For,
-    asked: &'static str,
-    body: Value,
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) open_for: For,
+    pub(crate) asked: &'static str,
+    pub(crate) body: Value,
 }
 
-fn routes() -> Vec<Route> {
-    let get = |open_for, path, asked| Route { method: "GET", path, open_for, asked, body: Value::Null };
-    let same = |open_for| move |path| Route { method: "GET", path, open_for, asked: path, body: Value::Null };
+/// The routes that have a body.
+fn routes_with_a_body() -> Vec<Route> {
     let write = |method, path, asked, body| Route { method, path, open_for: Writers, asked, body };
     let mut dry = signal("dry");
     dry["dry_run"] = json!(true);
     let notice = json!({ "type": "notification", "data": { "type": "info", "message": MARK } });
     let price = json!({ "symbol": "EURUSD", "price": 1.23457 });
     let ticks = json!({ "v": 1, "type": "ticks", "src": "mt5", "seq": 1, "ticks": [] });
-    let mut routes = vec![
+    vec![
         write("POST", "/api/signals", "/api/signals", dry),
         write("PATCH", "/api/signals/{id}", "/api/signals/mark-77", json!({ "status": "confirmed" })),
         write("POST", "/api/prices", "/api/prices", price),
@@ -156,17 +159,30 @@ fn routes() -> Vec<Route> {
             ..write("POST", "/api/admin/revoke", "/api/admin/revoke", json!({ "user": "nobody" }))
         },
         Route {
+            open_for: Agents,
+            ..write("POST", "/mcp", "/mcp", json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }))
+        },
+        Route {
             open_for: Insiders,
             ..write("POST", "/api/webhooks/tradingview/{token}", "/api/webhooks/tradingview/x", json!("x"))
         },
+    ]
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    let get = |open_for, path, asked| Route { method: "GET", path, open_for, asked, body: Value::Null };
+    let same = |open_for| move |path| Route { method: "GET", path, open_for, asked: path, body: Value::Null };
+    let mut routes = routes_with_a_body();
+    routes.extend([
         get(Readers, "/api/signals/{id}", "/api/signals/mark-77"),
         get(Readers, "/api/bars", "/api/bars?symbol=EURUSD&interval=1m"),
+        get(Readers, "/api/detections", "/api/detections?symbol=EURUSD"),
         get(Readers, "/api/v1/market/quote/{symbol}", "/api/v1/market/quote/EURUSD"),
         get(Readers, "/api/v1/market/quotes", "/api/v1/market/quotes?symbols=EURUSD"),
         get(Readers, "/api/v1/market/history/{symbol}", "/api/v1/market/history/EURUSD"),
         get(Ana, "/api/v1/dashboard/earnings", "/api/v1/dashboard/earnings?user_id=ana"),
         get(Introduced, "/ws/user/{id}", "/ws/user/ana"),
-    ];
+    ]);
     routes.extend(["/health", "/ready", "/api/system/health"].map(same(Everybody)));
     routes.extend(PAGES.map(same(Everybody)));
     routes.extend(
@@ -175,8 +191,10 @@ fn routes() -> Vec<Route> {
             "/api/prices",
             "/api/sources",
             "/api/stats",
+            "/api/outcomes",
             "/api/instruments",
             "/api/killzones",
+            "/api/stream",
             "/metrics",
             "/api/prices/live",
             "/signals/history",
@@ -239,7 +257,7 @@ fn routes() -> Vec<Route> {
 }
 
 /// What the router does not know of, because it is turned into something else before, or is Socket.IO's.
-fn beside_the_router() -> Vec<Route> {
+pub(crate) fn beside_the_router() -> Vec<Route> {
     let get = |open_for, asked| Route { method: "GET", path: "", open_for, asked, body: Value::Null };
     vec![
         // A WebSocket on the console's address.
@@ -343,6 +361,7 @@ async fn server() -> Server {
         ("ORION_AUTH__JWT_AUDIENCE", AUDIENCE),
         ("ORION_ADMIN_TOKEN", ADMIN),
         ("ORION_TRADINGVIEW_TOKEN", WEBHOOK),
+        ("ORION_MCP", "1"),
         ("ORION_SENTIO_TRUST_USER_ID", "1"),
         ("ORION_SENTIO__UPDATE_INTERVAL", "1s"),
     ])
@@ -352,7 +371,7 @@ async fn server() -> Server {
 }
 
 /// Publishes something of every kind that has a reader.
-async fn publish(server: &Server) {
+pub(crate) async fn publish(server: &Server) {
     let mut marked = signal("mark-77");
     (marked["reason"], marked["entry_price"]) = (json!(MARK), json!(1.23457));
     (marked["stop_loss"], marked["take_profits"]) = (json!(1.23), json!([1.24]));
@@ -382,14 +401,14 @@ fn no_complaints(server: &Server) {
     assert!(complaints.len() == expected.len() && are_expected, "{complaints:?}");
 }
 
-fn leaks_nothing(said: &str, token: Option<&str>, context: &str) {
+pub(crate) fn leaks_nothing(said: &str, token: Option<&str>, context: &str) {
     for mark in [MARK, PRICE, SECRET, READ, TOKEN, ADMIN, WEBHOOK].into_iter().chain(token) {
         assert!(!said.contains(mark), "{context} tells {mark}: {said}");
     }
 }
 
 /// Sends a request with a token; the status, and the body of what does not go on.
-async fn ask(addr: SocketAddr, route: &Route, token: Option<&str>) -> (u16, String) {
+pub(crate) async fn ask(addr: SocketAddr, route: &Route, token: Option<&str>) -> (u16, String) {
     let method = route.method.parse().unwrap();
     let mut request = reqwest::Client::new().request(method, format!("http://{addr}{}", route.asked));
     if let Some(token) = token {
@@ -398,14 +417,26 @@ async fn ask(addr: SocketAddr, route: &Route, token: Option<&str>) -> (u16, Stri
     if !route.body.is_null() {
         request = request.json(&route.body);
     }
-    let response = soon(route.asked, request.send()).await.unwrap();
+    let mut response = soon(route.asked, request.send()).await.unwrap();
     let status = response.status().as_u16();
+    if status == 200 && route.asked == "/api/stream" {
+        // What comes before it is the snapshot.
+        let (mut said, end) = (String::new(), "event: subscribed");
+        while !said.contains(end) {
+            said += &String::from_utf8_lossy(&soon(end, response.chunk()).await.unwrap().unwrap());
+        }
+        return (status, said);
+    }
     let goes_on = status == 200 && route.asked == "/api/realtime/events";
     (status, if goes_on { String::new() } else { response.text().await.unwrap() })
 }
 
 /// The status of a handshake, with what was said where it was refused.
-async fn shake(addr: SocketAddr, path: &str, headers: &[(&'static str, &str)]) -> Result<Native, (u16, String)> {
+pub(crate) async fn shake(
+    addr: SocketAddr,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<Native, (u16, String)> {
     let stream = TcpStream::connect(addr).await.unwrap();
     match soon(path, open(stream, addr, path, headers)).await {
         Ok(socket) => Ok(Native(socket)),
@@ -417,7 +448,7 @@ async fn shake(addr: SocketAddr, path: &str, headers: &[(&'static str, &str)]) -
     }
 }
 
-fn with_query(path: &str, token: &str) -> String {
+pub(crate) fn with_query(path: &str, token: &str) -> String {
     format!("{path}{}token={token}", if path.contains('?') { '&' } else { '?' })
 }
 
@@ -474,7 +505,7 @@ async fn every_route_opens_only_to_its_audience() {
 }
 
 /// All that a client is told up to the answer to a ping, or to the end: with its code.
-async fn told(client: &mut Native) -> (String, Option<u16>) {
+pub(crate) async fn told(client: &mut Native) -> (String, Option<u16>) {
     let mut told = String::new();
     // Every dialect answers one of them.
     if !client.try_say(r#"{"type":"ping","action":"ping"}"#).await {

@@ -1,6 +1,6 @@
 /** The admin page: polls the overview and shows it. The token stays in this tab. */
 
-import type { Overview } from "../messages.ts";
+import type { ClusterReport, Overview } from "../messages.ts";
 import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
 
@@ -63,14 +63,34 @@ function orDash(value: number | null, print: (value: number) => string): string 
   return value === null ? "–" : print(value);
 }
 
-/** What this node says of its cluster; `orion-server cluster status` shows all nodes. */
-function clusterRows(cluster: Overview["cluster"]): Cell[][] {
-  if (!cluster) return [];
-  return [
-    ["Node of the cluster", { text: `${cluster.node}: ${format.words(cluster.state)}`, state: cluster.unready ? "stalled" : "live" }],
-    ["Term and its writer", `${cluster.term}, ${cluster.writer || "–"}`],
-    ["Message of the log", cluster.lag > 0 ? `${cluster.stream_seq}, ${cluster.lag} behind` : String(cluster.stream_seq)],
-  ];
+/** The states of a node that clients may be sent to. */
+const SERVING = ["writer", "follower", "candidate"];
+
+/** All nodes that answer, and the NATS servers that have the log. A node that does not answer is not in the list. */
+function showCluster({ node, nodes, stream, error }: ClusterReport): void {
+  const own = node?.node;
+  table(
+    "nodes",
+    ["Node", "State", "Term", "Message", "Behind", "Clock ahead", "Version", "Why"],
+    (nodes ?? []).map((one) => [
+      one.node === own ? `${one.node} (this one)` : one.node,
+      { text: one.has_left ? "has left" : format.words(one.state), state: SERVING.includes(one.state) ? "live" : "stalled" },
+      String(one.term),
+      String(one.stream_seq),
+      String(Math.max(0, Math.max(one.stream_end, stream?.last ?? 0) - one.stream_seq)),
+      `${one.clock_offset} ms`,
+      one.version,
+      one.reason ?? "",
+    ]),
+    error ?? "No node answers",
+  );
+  const servers = (stream?.followers ?? []).map(([name, current]): Cell[] => [
+    name,
+    { text: current ? "in step" : "not in step", state: current ? "live" : "stalled" },
+  ]);
+  const leader: Cell[][] = stream === undefined ? [] : [stream.leader === null && stream.replicas > 1 ? ["–", { text: "no leader", state: "failed" }] : [stream.leader ?? stream.server, { text: "leads", state: "live" }]];
+  table("stream", ["NATS server", "Log"], [...leader, ...servers], error ?? "No NATS server answers");
+  setText(must("[data-field='stream']"), stream === undefined ? "" : `messages ${stream.first} to ${stream.last}, ${bytes(stream.bytes)}, ${stream.replicas} copies, NATS ${stream.server}`);
 }
 
 function show(overview: Overview): void {
@@ -94,7 +114,6 @@ function show(overview: Overview): void {
     ["Memory", bytes(process.resident_bytes)],
     ["Open files", String(process.open_files)],
     ["Processors", `${(100 * process.cpu_ratio).toFixed(1)} %`],
-    ...clusterRows(overview.cluster),
   ], "");
   const open = connections.filter((kind) => kind.open > 0).sort((a, b) => b.open - a.open);
   setText(must("[data-field='connections']"), String(open.reduce((sum, kind) => sum + kind.open, 0)));
@@ -142,12 +161,16 @@ function show(overview: Overview): void {
   table("refused", ["Why", "Times"], [...refused.map(({ reason, count }): Cell[] => [reason, String(count)]), ...cut, ...again], "Nobody was refused");
 }
 
+async function ask<T>(path: string): Promise<{ response: Response; body: (T & { error?: string }) | null }> {
+  const response = await fetch(path, { headers: { Authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(10_000) });
+  return { response, body: (await response.json().catch(() => null)) as (T & { error?: string }) | null };
+}
+
 async function poll(): Promise<void> {
   clearTimeout(timer);
   const mine = ++requests;
   try {
-    const response = await fetch("api/admin/overview", { headers: { Authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(10_000) });
-    const body = (await response.json().catch(() => null)) as (Overview & { error?: string }) | null;
+    const { response, body } = await ask<Overview>("api/admin/overview");
     if (mine !== requests) return;
     if (response.status === 401 || response.status === 403) return logOut(body?.error ?? "The token was refused", "refused");
     if (!response.ok || body === null) throw new Error(body?.error ?? `the server answered ${response.status}`);
@@ -157,6 +180,12 @@ async function poll(): Promise<void> {
     setHidden(form, true);
     setHidden(must("[data-section='overview']"), false);
     setHidden(leave, false);
+    setHidden(must("[data-section='cluster']"), !body.cluster);
+    if (body.cluster) {
+      const report = await ask<ClusterReport>("api/admin/cluster");
+      if (mine !== requests) return;
+      if (report.body !== null) showCluster(report.body);
+    }
   } catch (error) {
     if (mine !== requests) return;
     setState("reconnecting", "No answer; asking again");

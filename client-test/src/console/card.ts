@@ -7,7 +7,7 @@ import * as format from "./format.ts";
 
 export class SignalCard {
   readonly node: HTMLElement;
-  readonly #symbol = el("h3", { class: "symbol" });
+  readonly #symbol = el("button", { class: "jump", type: "button", title: "Show on the chart" });
   readonly #direction = el("span", { class: "direction", "data-field": "direction" });
   readonly #killzone = el("span", { class: "killzone", "data-field": "killzone" });
   readonly #timer = el("span", { class: "timer", "data-field": "countdown" });
@@ -27,7 +27,7 @@ export class SignalCard {
     this.node = el(
       "article",
       { class: "card", "data-signal-id": last.id },
-      el("header", {}, this.#symbol, this.#direction, this.#timer),
+      el("header", {}, el("h3", { class: "symbol" }, this.#symbol), this.#direction, this.#timer),
       this.#remaining,
       this.#ended,
       this.#levels,

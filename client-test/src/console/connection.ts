@@ -24,7 +24,8 @@ export class ConnectionView {
   #transport: string | null = null;
   #roundTrip: number | null = null;
 
-  constructor() {
+  /** @param onOffline Called with whether the connection is lost. */
+  constructor(private readonly onOffline: (offline: boolean) => void) {
     setText(must("[data-field='host']"), location.host);
   }
 
@@ -34,7 +35,10 @@ export class ConnectionView {
     setData(this.#state, "connectionState", state);
     setText(this.#label, LABEL[state]);
     setData(document.body, "live", String(state === "connected"));
-    setHidden(this.#offline, state !== "reconnecting" && state !== "refused");
+    const offline = state === "reconnecting" || state === "refused";
+    setHidden(this.#offline, !offline);
+    this.onOffline(offline);
+    if (state === "reconnecting") setText(this.#offlineTitle, `Connection lost at ${format.clock(serverNow())} UTC`);
     if (state === "refused") {
       setText(this.#offlineTitle, "Connection refused");
       setText(this.#offlineText, "This server asks for a token: open the page with #token=… at the end of its address.");

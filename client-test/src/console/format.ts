@@ -1,18 +1,21 @@
 /** Formats numbers and times for the console. */
 
 import type { Instrument, Signal } from "../messages.ts";
+import type { Outcome } from "./api.ts";
 
 /** Largest number of digits shown. */
 const FINEST = 3;
 
 const digitsOf = new Map<string, number>();
+const tickOf = new Map<string, number>();
 const nameOf = new Map<string, string>();
 const order = new Map<string, number>();
 
 /** Sets the instruments. Before this call, numbers are shown as they were sent. */
 export function learnInstruments(instruments: readonly Instrument[]): void {
-  for (const { symbol, digits, name } of instruments) {
+  for (const { symbol, digits, name, tick_size } of instruments) {
     digitsOf.set(symbol, digits);
+    tickOf.set(symbol, tick_size);
     nameOf.set(symbol, name);
     order.set(symbol, order.get(symbol) ?? order.size);
   }
@@ -20,6 +23,16 @@ export function learnInstruments(instruments: readonly Instrument[]): void {
 
 export function instrumentName(symbol: string): string {
   return nameOf.get(symbol) ?? "";
+}
+
+/** The symbols of the instruments, in the server's order. */
+export function symbols(): readonly string[] {
+  return [...digitsOf.keys()];
+}
+
+/** The instrument's smallest step of a price. */
+export function tickSize(symbol: string): number {
+  return tickOf.get(symbol) ?? 0.00001;
 }
 
 /** Sorts symbols in the server's order, then other ones. */
@@ -98,7 +111,8 @@ export function dayAndClock(time: string, now: number): string {
   return text.startsWith(today) ? text.slice(11, 19) : `${text.slice(0, 10)} ${text.slice(11, 19)}`;
 }
 
-const KILLZONES: Record<string, string> = {
+/** The names of the killzones, in the order of the day. */
+export const KILLZONES: Readonly<Record<string, string>> = {
   asia: "Asia",
   london: "London",
   ny_am: "New York AM",
@@ -114,6 +128,19 @@ export function killzone(name: string): string {
 export function words(code: string): string {
   const text = code.replaceAll("_", " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** How a confirmed signal ended: `Targets 2 of 3, +1.40 R`. */
+export function outcome({ class: kind, targets_hit, targets, r }: Outcome): string {
+  if (kind === "not_filled" || kind === "unmeasured" || kind === "interrupted") return words(kind);
+  const reached = kind === "targets" || targets_hit > 0 ? ` ${targets_hit} of ${targets}` : "";
+  const what = kind === "stop" && targets_hit > 0 ? "Targets" : words(kind);
+  return `${what}${reached}, ${multiple(r)}`;
+}
+
+/** A result in multiples of the risk: `+1.40 R`. */
+export function multiple(r: number): string {
+  return Number.isFinite(r) ? `${sign(r)}${Math.abs(r).toFixed(2)} R` : "–";
 }
 
 /** Returns the origin of a signal's data, if it is not a market. */

@@ -1,9 +1,11 @@
-/** The list of past signals, page by page, and the dialog with the states of one. */
+/** The list of past signals, page by page. */
 
-import type { HistoryEntry, Signal, SignalPage } from "../messages.ts";
+import type { Signal, SignalPage } from "../messages.ts";
 import * as api from "./api.ts";
 import { serverNow } from "./clock.ts";
+import type { SignalDialog } from "./detail.ts";
 import { el, must, setHidden, setText } from "./dom.ts";
+import type { Filters } from "./filters.ts";
 import * as format from "./format.ts";
 
 const PAGE = "50";
@@ -19,7 +21,6 @@ export class History {
   readonly #newer = must<HTMLButtonElement>("[data-action='newer']");
   readonly #older = must<HTMLButtonElement>("[data-action='older']");
   readonly #status = must<HTMLSelectElement>("[data-field='history-status']");
-  readonly #dialog = new SignalDialog();
   /** The `before` cursors of the visited pages; the first page has none. */
   #trail: (string | null)[] = [null];
   #next: string | null = null;
@@ -28,13 +29,17 @@ export class History {
   #refresh: ReturnType<typeof setTimeout> | undefined;
 
   /** @param onShown Called after the shown signals change. */
-  constructor(private readonly onShown: () => void) {
+  constructor(
+    private readonly dialog: SignalDialog,
+    private readonly filters: Filters,
+    private readonly onShown: () => void,
+  ) {
     this.#newer.addEventListener("click", () => this.#go(this.#trail.slice(0, -1)));
     this.#older.addEventListener("click", () => this.#go([...this.#trail, this.#next]));
     this.#status.addEventListener("change", () => this.#go([null]));
     this.#body.addEventListener("click", (event) => {
       const row = (event.target as Element).closest<HTMLElement>("[data-history-id]");
-      if (row?.dataset["historyId"] !== undefined) void this.#dialog.open(row.dataset["historyId"]);
+      if (row?.dataset["historyId"] !== undefined) void this.dialog.open(row.dataset["historyId"]);
     });
   }
 
@@ -56,16 +61,20 @@ export class History {
     this.#print();
   }
 
+  /** Applies changed filters, from the first page on. */
+  filter(): void {
+    this.#go([null]);
+  }
+
   async load(): Promise<void> {
     this.#loading?.abort();
     const loading = (this.#loading = new AbortController());
-    const query: Record<string, string> = { limit: PAGE };
+    const query: Record<string, string> = { limit: PAGE, ...this.filters.query };
     const before = this.#trail.at(-1);
     if (before !== null && before !== undefined) query["before"] = before;
     if (this.#status.value !== "") query["status"] = this.#status.value;
     try {
       const page = await api.signals(query, loading.signal);
-      setText(this.#note, "");
       this.#show(page);
     } catch (error) {
       if (!loading.signal.aborted) setText(this.#note, `Not available: ${String((error as Error).message)}`);
@@ -90,7 +99,11 @@ export class History {
   #print(): void {
     const now = serverNow();
     const known = new Map([...this.#body.children].map((row) => [(row as HTMLElement).dataset["historyId"], row]));
-    const rows = this.#shown.map((signal) => {
+    // The server does not filter by setup and score.
+    const left = this.#shown.filter((signal) => this.filters.matches(signal));
+    const hidden = this.#shown.length - left.length;
+    setText(this.#note, hidden === 0 ? "" : `${hidden} of this page do not match setup or score`);
+    const rows = left.map((signal) => {
       const fresh = historyRow(signal, now);
       const row = known.get(signal.id);
       if (row === undefined) return fresh;
@@ -121,59 +134,5 @@ function historyRow(signal: Signal, now: number): HTMLElement {
     el("td", { class: "num" }, format.price(symbol, signal.entry_price)),
     el("td", { class: "wide" }, signal.reason),
     el("td", {}, el("span", { class: "badge", "data-quality": format.origin(signal) }, signal.source)),
-  );
-}
-
-class SignalDialog {
-  readonly #dialog = must<HTMLDialogElement>("[data-dialog='signal']");
-  readonly #title = must("#detail-title");
-  readonly #id = must("[data-field='detail-id']");
-  readonly #facts = must("[data-list='detail-facts']");
-  readonly #states = must("[data-list='detail-states']");
-
-  async open(id: string): Promise<void> {
-    setText(this.#title, "Signal");
-    setText(this.#id, id);
-    this.#facts.replaceChildren();
-    this.#states.replaceChildren(el("li", {}, "Loading"));
-    if (!this.#dialog.open) this.#dialog.showModal();
-    try {
-      const { signal, history } = await api.signalHistory(id);
-      if (this.#id.textContent !== id) return;
-      setText(this.#title, `${signal.symbol} ${signal.direction}`);
-      this.#facts.replaceChildren(...facts(signal));
-      this.#states.replaceChildren(...history.map((entry) => state(entry)));
-    } catch (error) {
-      this.#states.replaceChildren(el("li", {}, `Not available: ${String((error as Error).message)}`));
-    }
-  }
-}
-
-function facts(signal: Signal): HTMLElement[] {
-  const { symbol } = signal;
-  const rows: [string, string][] = [
-    ["Entry", format.price(symbol, signal.entry_price)],
-    ["Stop", format.price(symbol, signal.stop_loss)],
-    ...signal.take_profits.map((value, i): [string, string] => [
-      signal.tp_modes[i] ?? `TP${i + 1}`,
-      format.price(symbol, value),
-    ]),
-    ["R:R", format.ratio(signal.rr_target)],
-    ["Confidence", format.confidence(signal.confidence)],
-    ["Killzone", format.killzone(signal.killzone)],
-    ["Setup", signal.reason],
-    ["Source", signal.source],
-  ];
-  return rows.map(([label, value]) => el("div", {}, el("dt", {}, label), el("dd", {}, value)));
-}
-
-function state({ status, at, reason, source }: HistoryEntry): HTMLElement {
-  const what = [reason === null || reason === undefined ? "" : format.words(reason), source ? `by ${source}` : ""];
-  return el(
-    "li",
-    { "data-status": status },
-    el("span", { class: "status" }, status),
-    el("time", { datetime: at }, `${at.slice(0, 10)} ${at.slice(11, 23)}`),
-    el("span", { class: "why" }, what.filter((part) => part !== "").join(", ")),
   );
 }

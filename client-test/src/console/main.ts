@@ -3,24 +3,37 @@
 import type { Signal } from "../messages.ts";
 import { OrionAdapter } from "../orion-adapter.ts";
 import * as api from "./api.ts";
+import { Attention } from "./attention.ts";
+import { ChartPanel } from "./chart/panel.ts";
 import { forgetServerTime, learnServerTime } from "./clock.ts";
 import { ConnectionView } from "./connection.ts";
+import { SignalDialog } from "./detail.ts";
 import { must, setHidden, setText } from "./dom.ts";
-import { learnInstruments } from "./format.ts";
+import { Filters } from "./filters.ts";
+import { learnInstruments, symbols } from "./format.ts";
 import { History } from "./history.ts";
 import { PriceTable } from "./prices.ts";
-import { RecordView } from "./record.ts";
+import { RecordView } from "./record/view.ts";
 import { SignalBoard } from "./signals.ts";
 import { SourceTable } from "./sources.ts";
+import { Tabs } from "./tabs.ts";
 
 const PING_EVERY = 5_000;
 
-const connection = new ConnectionView();
-const prices = new PriceTable();
-const board = new SignalBoard();
-const history = new History(showBanners);
+const filters = new Filters(filter);
+const dialog: SignalDialog = new SignalDialog((signal) => void chart.jump(signal));
+const matches = (signal: Signal) => filters.matches(signal);
+const chart: ChartPanel = new ChartPanel(dialog, matches, (symbol) => prices.mark(symbol));
+const attention = new Attention((signal) => void chart.jump(signal));
+const connection = new ConnectionView((offline) => attention.offline(offline));
+const prices = new PriceTable((symbol) => void chart.choose(symbol));
+const board = new SignalBoard((signal) => void chart.jump(signal), matches, (count) => attention.pending(count));
+const history = new History(dialog, filters, showBanners);
 const record = new RecordView();
 const sources = new SourceTable();
+new Tabs((name) => {
+  if (name === "record") void record.load();
+});
 const announcer = must("[data-field='announcer']");
 const orion = new OrionAdapter(undefined, { path: api.socketPath, token: api.token, autoConnect: false });
 
@@ -34,10 +47,19 @@ function showBanners(): void {
   }
 }
 
+function filter(): void {
+  board.filter();
+  chart.filter();
+  history.filter();
+  if (filters.symbol !== "") void chart.choose(filters.symbol);
+}
+
 function showSignal(signal: Signal): void {
   const changed = board.update(signal);
   if (changed && live) setText(announcer, `${signal.symbol} ${signal.direction} ${signal.status}`);
+  if (changed && live && signal.status === "confirmed" && filters.matches(signal)) attention.confirmed(signal);
   history.touch();
+  chart.signal(signal);
   showBanners();
 }
 
@@ -47,6 +69,8 @@ async function loadInstruments(): Promise<void> {
   } catch {
     return; // Prices are shown as they were sent; the next connect tries again.
   }
+  filters.offer(symbols());
+  chart.offer(symbols());
   prices.refresh();
   board.refresh();
   history.refresh();
@@ -56,7 +80,7 @@ orion.on("state", (state, transport) => {
   if (state === "connected" && !live) {
     forgetServerTime();
     orion.ping(performance.now());
-    void loadInstruments();
+    void loadInstruments().then(() => chart.load());
     void history.load();
     void record.load();
     void sources.load();
@@ -66,6 +90,7 @@ orion.on("state", (state, transport) => {
 });
 orion.on("price_update", (price) => {
   prices.update(price);
+  chart.price(price);
   showBanners();
 });
 orion.on("signal", showSignal);

@@ -6,6 +6,12 @@ import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
 import { Sparkline } from "./sparkline.ts";
 
+/** The shortest time between two drawings of the prices: nobody reads faster. */
+const REDRAW = 250;
+
+/** How long a price that moved is marked. */
+const FLASH = 700;
+
 /** From this age on the age is highlighted, independent of the quality. */
 const OLD = 15_000;
 
@@ -32,8 +38,11 @@ class PriceRow {
   readonly #age = cell("num", "age");
   readonly #quality = el("span", { class: "badge", "data-field": "quality" });
 
+  #movedAt = -Infinity;
+
   constructor(public last: PriceUpdate) {
-    const symbol = el("th", { scope: "row" }, el("span", { class: "symbol" }, last.symbol), this.#name);
+    const choose = el("button", { class: "symbol", type: "button", title: "Show on the chart" }, last.symbol);
+    const symbol = el("th", { scope: "row" }, choose, this.#name);
     const trend = el("td", { class: "trend" });
     trend.append(this.#sparkline.node);
     const price = cell("num price", "price");
@@ -50,8 +59,10 @@ class PriceRow {
     this.#sparkline.push(update.price);
     setData(this.node, "direction", direction(update.change));
     setData(this.node, "quality", update.quality);
-    // Alternates between two equal animations, because only a new name restarts the flash.
-    if (moved) setData(this.node, "flash", this.node.dataset["flash"] === "a" ? "b" : "a");
+    if (moved) {
+      setData(this.node, "flash", this.node.dataset["flash"] === "a" ? "b" : "a");
+      this.#movedAt = performance.now();
+    }
     this.print();
   }
 
@@ -73,9 +84,13 @@ class PriceRow {
   }
 
   tick(): void {
+    if (performance.now() - this.#movedAt > FLASH) delete this.node.dataset["flash"];
     const { timestamp, quality } = this.last;
     const milliseconds = serverNow() - Date.parse(timestamp);
     const recorded = quality === "replayed";
+    // How fresh it is, as the length of a line: full now, none once it is old.
+    const fresh = recorded ? 0 : Math.max(0, Math.min(1, 1 - milliseconds / OLD));
+    setData(this.#age, "fresh", String(Math.ceil(fresh * 5)));
     setText(this.#age, recorded ? format.clock(timestamp) : format.age(milliseconds));
     setData(this.#age, "old", String(!recorded && milliseconds > OLD));
     this.#age.title = timestamp;
@@ -84,14 +99,35 @@ class PriceRow {
 
 export class PriceTable {
   readonly #rows = new Map<string, PriceRow>();
+  /** The last price of each symbol since the last drawing. */
+  readonly #waiting = new Map<string, PriceUpdate>();
+  #redraw: ReturnType<typeof setTimeout> | undefined;
   readonly #body = must("[data-list='prices']");
   readonly #count = must("[data-field='price-count']");
   readonly #empty = must("[data-empty='prices']");
 
+  /** @param onChoose Called with the symbol of a row that was clicked. */
+  constructor(onChoose: (symbol: string) => void) {
+    this.#body.addEventListener("click", ({ target }) => {
+      const symbol = (target as Element).closest<HTMLElement>("[data-symbol]")?.dataset["symbol"];
+      if (symbol !== undefined) onChoose(symbol);
+    });
+  }
+
+  /** Marks the row of a symbol. */
+  mark(symbol: string): void {
+    for (const row of this.#rows.values()) setData(row.node, "chosen", String(row.last.symbol === symbol));
+  }
+
+  /** Adds a symbol at once; the price of a known one is drawn with the next drawing. */
   update(update: PriceUpdate): void {
-    const row = this.#rows.get(update.symbol);
-    if (row === undefined) this.#add(update);
-    else row.update(update);
+    if (!this.#rows.has(update.symbol)) return this.#add(update);
+    this.#waiting.set(update.symbol, update);
+    this.#redraw ??= setTimeout(() => {
+      this.#redraw = undefined;
+      for (const update of this.#waiting.values()) this.#rows.get(update.symbol)?.update(update);
+      this.#waiting.clear();
+    }, REDRAW);
   }
 
   shows(quality: Quality): boolean {

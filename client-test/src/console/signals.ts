@@ -30,10 +30,13 @@ class Column {
     return last.dataset["signalId"];
   }
 
-  recount(): void {
+  /** Returns how many cards the filters leave. */
+  recount(): number {
     const count = this.#cards.childElementCount;
-    setText(this.#count, String(count));
-    setHidden(this.#empty, count > 0);
+    const shown = [...this.#cards.children].filter((card) => !(card as HTMLElement).hidden).length;
+    setText(this.#count, shown === count ? String(count) : `${shown} of ${count}`);
+    setHidden(this.#empty, shown > 0);
+    return shown;
   }
 }
 
@@ -45,6 +48,24 @@ export class SignalBoard {
     invalidated: new Column("invalidated"),
   };
 
+  /**
+   * @param onChoose Called with the signal of a card that was clicked.
+   * @param matches Whether the filters leave a signal.
+   * @param onPending Called with the number of pending signals that the filters leave.
+   */
+  constructor(
+    onChoose: (signal: Signal) => void,
+    private readonly matches: (signal: Signal) => boolean,
+    private readonly onPending: (count: number) => void,
+  ) {
+    must(".signals").addEventListener("click", ({ target }) => {
+      const id = (target as Element).closest<HTMLElement>("[data-signal-id]")?.dataset["signalId"];
+      const card = id === undefined ? undefined : this.#cards.get(id);
+      // Marking text is no click.
+      if (card !== undefined && getSelection()?.isCollapsed !== false) onChoose(card.last);
+    });
+  }
+
   /** Adds or updates a signal; returns whether it is new or changed its status. */
   update(signal: Signal): boolean {
     const column = this.#columns[signal.status];
@@ -53,6 +74,7 @@ export class SignalBoard {
     const stays = known?.last.status === signal.status;
     const card = known ?? new SignalCard(signal);
     if (known !== undefined) known.update(signal);
+    setHidden(card.node, !this.matches(signal));
     if (stays) return false;
     this.#cards.set(signal.id, card);
     const gone = column.put(card);
@@ -75,6 +97,12 @@ export class SignalBoard {
     return [...this.#cards.values()].some((card) => format.origin(card.last) === origin);
   }
 
+  /** Applies changed filters. */
+  filter(): void {
+    for (const card of this.#cards.values()) setHidden(card.node, !this.matches(card.last));
+    this.#recount();
+  }
+
   refresh(): void {
     for (const card of this.#cards.values()) card.print();
   }
@@ -84,6 +112,8 @@ export class SignalBoard {
   }
 
   #recount(): void {
-    for (const column of Object.values(this.#columns)) column.recount();
+    this.onPending(this.#columns.pending.recount());
+    this.#columns.confirmed.recount();
+    this.#columns.invalidated.recount();
   }
 }

@@ -69,6 +69,35 @@ test("with it, it shows who is there, what waits, the sources, the log and the r
   await screenshot(page, "admin");
 });
 
+/** What a node of a cluster would answer; the server of this suite is none. */
+test("on a node of a cluster it shows all nodes and NATS servers", async () => {
+  assert.equal(await page.locator("[data-section='cluster']").isVisible(), false);
+  const own = { node: "a", state: "writer", term: 7, writer: "a", stream_seq: 41, lag: 0, unready: null };
+  const node = { version: "0.1.0", term: 7, writer: "a", stream_seq: 41, stream_end: 41, has_left: false, clock_offset: 0 };
+  const nodes = [
+    { ...node, node: "a", state: "writer" },
+    { ...node, node: "b", state: "follower", stream_seq: 38, clock_offset: -12 },
+    { ...node, node: "c", state: "damaged", reason: "stopped following", version: "0.0.9" },
+  ];
+  const followers = [["nats1", true], ["nats2", false]];
+  const stream = { epoch: "e", first: 1, last: 41, bytes: 4096, replicas: 3, leader: "nats0", followers, server: "2.15.1" };
+  await page.route("**/api/admin/overview", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...((await response.json()) as object), cluster: own } });
+  });
+  await page.route("**/api/admin/cluster", (route) => route.fulfill({ json: { node: own, nodes, stream } }));
+  assert.match(await row("nodes", "a (this one)").innerText(), /Writer\s+7\s+41\s+0\s+0 ms\s+0\.1\.0/);
+  assert.match(await row("nodes", "Follower").innerText(), /b\s+Follower\s+7\s+38\s+3\s+-12 ms/);
+  assert.match(await row("nodes", "Damaged").innerText(), /0\.0\.9\s+stopped following/);
+  assert.match(await row("stream", "nats0").innerText(), /leads/);
+  assert.match(await row("stream", "nats1").innerText(), /in step/);
+  assert.match(await row("stream", "nats2").innerText(), /not in step/);
+  assert.match(await page.locator("[data-field='stream']").innerText(), /messages 1 to 41, 4.0 KiB, 3 copies, NATS 2.15.1/);
+  await screenshot(page, "admin-cluster");
+  await page.unrouteAll({ behavior: "wait" });
+  await page.locator("[data-section='cluster']").waitFor({ state: "hidden" });
+});
+
 test("it goes on by itself", async () => {
   const events = () => row("log", "Events").innerText();
   const before = await events();

@@ -39,6 +39,7 @@ test("the console works below a path", async () => {
   const { page, asked } = await open("");
   await page.locator('[data-connection-state="connected"]').waitFor();
   await page.locator('[data-symbol="EURUSD"] [data-field="price"]').waitFor();
+  await page.getByRole("tab", { name: "Sources" }).click();
   await page.locator("[data-list='sources'] tr").first().waitFor();
   assert.deepEqual(asked.filter((url) => !url.startsWith(proxy.url)), []);
   assert.ok(asked.some((url) => url.startsWith(`${proxy.url}socket.io/`)), asked.join("\n"));

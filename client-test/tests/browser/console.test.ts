@@ -62,6 +62,7 @@ test("it says that the data is simulated", async () => {
 });
 
 test("it shows the sources, and which symbols each is in force for", async () => {
+  await page.getByRole("tab", { name: "Sources" }).click();
   const row = page.locator('[data-source="simulator"]');
   await row.waitFor();
   assert.equal(await row.locator('[data-field="state"]').innerText(), "live");
@@ -96,6 +97,7 @@ test("a pushed signal appears as pending and moves to confirmed when it is", asy
   assert.ok(same, "it is the same node");
   assert.equal(await page.evaluate("window.injected"), undefined);
 
+  await page.getByRole("tab", { name: "History" }).click();
   const row = page.locator(`[data-history-id="${body.id}"][data-status="confirmed"]`);
   await row.getByRole("button").click();
   const states = page.locator("[data-list='detail-states'] li");
@@ -179,6 +181,7 @@ for (const width of [1280, 1361, 1400, 1500, 1501, 1920, 390]) {
 }
 
 test("the track record shows what became of signals, and how sure that is", async () => {
+  await page.getByRole("tab", { name: "Track record" }).click();
   const section = page.locator('[data-section="record"]');
   assert.match(await section.innerText(), /No confirmed signal has come to its end yet/);
   const stats = (trades: number, mean: number) => ({

@@ -1,6 +1,6 @@
 /** Releases of python-socketio and other packages, installed once below `.venv` and kept there. */
 
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { delimiter } from "node:path";
@@ -65,6 +65,12 @@ export class Python {
     }
     writeFileSync(mark, readFileSync(wanted));
     return new Python(packages);
+  }
+
+  /** Starts Python with these arguments. */
+  start(args: string[], { path = [], env = {}, cwd }: RunOptions) {
+    const all = { ...process.env, ...env, PYTHONPATH: [...path, this.packages].join(delimiter) };
+    return spawn(PYTHON, args, { cwd, env: all, stdio: ["ignore", "pipe", "inherit"] });
   }
 
   /** Runs Python with these arguments; the code it exits with, and all that it printed. */

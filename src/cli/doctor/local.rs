@@ -49,6 +49,7 @@ fn keys(settings: &Settings) -> Vec<CheckResult> {
         &settings.auth.ingest_token,
         &settings.auth.admin_token,
         &settings.auth.read_token,
+        &settings.auth.delayed_read_token,
         &settings.auth.jwt_secret,
         &settings.tradingview.webhook_token,
     ];

@@ -103,7 +103,7 @@ async fn history(_: ReadAccess, State(state): State<AppState>, query: RawQuery) 
         Some(Ok(symbol)) => Some(symbol),
         Some(Err(_)) => return Ok(Json(HistoryObject { signals: Vec::new() }).into_response()),
     };
-    let query = HistoryQuery { status: None, symbol, killzone: None, since: None, before: None, limit };
+    let query = HistoryQuery { status: None, symbol, killzone: None, filter: None, since: None, before: None, limit };
     let page = state.history.history(query).await?;
     let signals = page.signals.iter().map(SignalObject::historical).collect();
     Ok(Json(HistoryObject { signals }).into_response())

@@ -199,7 +199,7 @@ impl Protocol for AriaProtocol {
             Event::RelayedMessage(published) if published.kind.class() == Class::Ordered => {
                 PingReceipt::Message(published.seq)
             }
-            Event::RelayedMessage(_) | Event::Price(_) => return None,
+            _ => return None,
         };
         Some(receipt.encode())
     }

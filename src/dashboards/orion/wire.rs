@@ -11,11 +11,12 @@ use crate::transport::messages::{SignalObject, encode, object};
 /// The slot of the frames.
 pub const ENCODING: Encoding = Encoding::new(1);
 
-/// Returns the frame of a signal or a price, encoded once; empty for other events.
+/// Returns the frame of an event, encoded once; none for relayed messages.
 pub fn frames(publication: &Arc<Envelope>) -> &[Utf8Bytes] {
     publication.encoded(ENCODING, |publication| {
         let frame = |object: &Utf8Bytes| envelope(publication.event().kind(), object, publication.position());
         match publication.event() {
+            Event::Cursor(position) => vec![format!(r#"{{"type":"cursor","cursor":"{position}"}}"#).into()],
             Event::Signal(signal) if signal.take_profits.is_empty() => vec![frame(&signal_object(signal))],
             _ => object(publication).map(frame).into_iter().collect(),
         }

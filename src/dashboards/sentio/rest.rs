@@ -338,7 +338,7 @@ fn quotes_of(state: &AppState, watchlist: &Watchlist) -> Vec<(String, String)> {
     let prices = state.hub.with_snapshot(|present| present.prices(|symbol| watchlist.contains(symbol.as_str())));
     let named = prices.iter().filter_map(|price| match price.event() {
         Event::Price(update) => Some((update.symbol.as_str(), price)),
-        Event::Signal(_) | Event::RelayedMessage(_) => None,
+        _ => None,
     });
     let each = named.flat_map(|(symbol, price)| {
         watchlist.names(symbol).filter_map(|name| Some((name.to_owned(), wire::quote(price, name)?)))

@@ -58,6 +58,17 @@ impl MarketLevels {
         self.killzone = now.map(|(zone, day)| (zone, day, Range::of(candle)));
     }
 
+    /// Completes the day and the killzone of the last bar if they have ended at `now`, although no later bar says so.
+    pub fn close(&mut self, now: DateTime<Utc>) {
+        if let Some((_, range)) = self.today.take_if(|(day, _)| *day != trading_day(now)) {
+            self.previous_day = Some(range);
+        }
+        let current = Killzone::active_at(now).map(|zone| (zone, trading_day(now)));
+        if let Some((zone, _, range)) = self.killzone.take_if(|(zone, day, _)| current != Some((*zone, *day))) {
+            self.last_killzones.insert(zone, range);
+        }
+    }
+
     /// Returns the range of the last completed trading day with bars (PDH and PDL).
     pub fn previous_day(&self) -> Option<Range> {
         self.previous_day
@@ -93,6 +104,22 @@ mod tests {
         // A day without bars is skipped.
         let wednesday = Some(Range { high: 4.0, low: 2.0 });
         assert_eq!(push("2026-01-18T23:00:00Z", 5.0, 6.0), (wednesday, london));
+    }
+
+    #[test]
+    fn a_day_ends_without_another_bar() {
+        let mut levels = MarketLevels::default();
+        levels.push(parse_time("2026-01-15T08:00:00Z").unwrap(), &candle(1.0, 2.0, 1.0, 2.0));
+        let range = Some(Range { high: 2.0, low: 1.0 });
+        for (now, london, day) in [
+            ("2026-01-15T09:59:00Z", None, None),
+            ("2026-01-15T10:00:00Z", range, None),
+            ("2026-01-15T21:59:00Z", range, None),
+            ("2026-01-15T22:00:00Z", range, range),
+        ] {
+            levels.close(parse_time(now).unwrap());
+            assert_eq!((levels.last(Killzone::London), levels.previous_day()), (london, day), "{now}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod sweeps;
 mod swings;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 pub use blocks::{Block, BlockEvent, Blocks};
 pub use gaps::{Gap, GapEvent, Gaps};
@@ -40,6 +41,7 @@ pub use shift::{Shift, Shifts};
 pub use structure::{Break, BreakKind, Structure};
 pub use sweeps::{Sweep, Sweeps};
 pub use swings::{Extreme, Pivot, Swings};
+pub use zones::{Zone, ZoneKind, Zones};
 
 use crate::domain::Candle;
 

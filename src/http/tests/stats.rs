@@ -1,5 +1,7 @@
 //! The track record, and the position size for a given risk.
 
+use chrono::TimeDelta;
+
 use super::*;
 use crate::domain::{Direction, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, TradeOutcome};
 
@@ -60,6 +62,33 @@ async fn the_record_is_grouped_and_excludes_replays() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let fields: Vec<_> = refused["details"]["fields"].as_object().unwrap().keys().collect();
     assert_eq!(fields, ["feed", "since"]);
+}
+
+#[tokio::test]
+async fn outcomes_are_listed_as_they_ended() {
+    let server = Server::new();
+    let later = TradeOutcome { confirmed_at: now() + TimeDelta::hours(1), ..outcome("b", "XAUUSD", Feed::Live, -1.0) };
+    let records = vec![
+        TradeOutcome { closed_at: now() + TimeDelta::hours(2), ..later },
+        outcome("a", "EURUSD", Feed::Live, 2.0),
+        outcome("c", "EURUSD", Feed::Replayed, 5.0),
+    ];
+    server.store.append_outcomes(records, Vec::new()).await.unwrap();
+    let ids = |answer: &Value| -> Vec<String> {
+        let outcomes = answer["outcomes"].as_array().unwrap();
+        outcomes.iter().map(|outcome| outcome["signal"].as_str().unwrap().to_owned()).collect()
+    };
+    let (status, all) = server.get("/api/outcomes").await;
+    assert_eq!((status, ids(&all), &all["total"]), (StatusCode::OK, vec!["a".into(), "b".into()], &json!(2)));
+    assert_eq!(all["observed_since"], "2026-01-15T10:30:00.000Z");
+    assert_eq!((&all["outcomes"][1]["r"], &all["outcomes"][1]["class"]), (&json!(-1.0), &json!("stop")));
+    let (_, last) = server.get("/api/outcomes?limit=1").await;
+    assert_eq!((ids(&last), &last["total"]), (vec!["b".into()], &json!(2)));
+    assert_eq!(last["observed_since"], all["observed_since"], "of those left out, too");
+    assert_eq!(ids(&server.get("/api/outcomes?symbol=EURUSD&feed=replayed").await.1), ["c"]);
+    assert_eq!(server.get("/api/outcomes?source=nobody").await.1["observed_since"], Value::Null);
+    let (status, refused) = server.get("/api/outcomes?limit=5001&feed=x").await;
+    assert_eq!((status, &refused["error"]), (StatusCode::BAD_REQUEST, &json!("Invalid fields: feed, limit")));
 }
 
 #[tokio::test]

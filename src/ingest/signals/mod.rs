@@ -4,13 +4,15 @@ pub(super) mod parse;
 pub(super) mod pasted;
 mod targets;
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::fields::SentNames;
 use super::{Answered, Push, PushError, SOURCE, SignalAnswer};
-use crate::domain::{Accepted, Feed, Input, SignalDraft, SignalId, SignalStatus, SourceName, iso};
+use crate::domain::{Accepted, DraftCheck, Feed, Input, Now, SignalDraft, SignalId, SignalStatus, SourceName, iso};
 
-use parse::{PushedSignal, parse_signal};
+use parse::{PushedEnd, PushedSignal, parse_signal};
 
 impl Push {
     /// Receives a signal: a new one, a change of a pending one, or an end. `Ok` means that it is durable and published,
@@ -55,15 +57,11 @@ impl Push {
 
     async fn accept_signal(&self, value: &Value, source: &SourceName) -> Result<Answered<SignalAnswer>, PushError> {
         let PushedSignal { id, draft, dry_run, ignored, sent_names } = parse_signal(value, &self.instruments)?;
-        if dry_run {
-            let faults = parse::level_faults(&draft, &self.instruments, self.level_limits);
-            if !faults.is_empty() {
-                return Err(PushError::named(faults, &sent_names));
-            }
-            let status = draft.status.unwrap_or(SignalStatus::Pending);
-            return Ok(Answered::new(self.signal_answer(&id, status, dry_run), ignored));
-        }
-        let status = self.submit_signal(&id, draft, source, &sent_names).await?;
+        let status = if dry_run {
+            self.rehearse(&id, &draft, &sent_names).await?
+        } else {
+            self.submit_signal(&id, draft, source, &sent_names).await?
+        };
         Ok(Answered::new(self.signal_answer(&id, status, dry_run), ignored))
     }
 
@@ -86,11 +84,30 @@ impl Push {
     }
 
     async fn accept_end(&self, id: &str, value: &Value) -> Result<Answered<SignalAnswer>, PushError> {
-        let (draft, ignored) = parse::parse_end_of(value)?;
+        let PushedEnd { draft, dry_run, ignored } = parse::parse_end_of(value)?;
         let id = SignalId::new(id).ok_or(PushError::UnknownSignal)?;
-        let source = SourceName::new(SOURCE);
-        let status = self.submit_signal(&id, draft, &source, &SentNames::default()).await?;
-        Ok(Answered::new(self.signal_answer(&id, status, false), ignored))
+        let status = if dry_run {
+            self.rehearse(&id, &draft, &SentNames::default()).await?
+        } else {
+            self.submit_signal(&id, draft, &SourceName::new(SOURCE), &SentNames::default()).await?
+        };
+        Ok(Answered::new(self.signal_answer(&id, status, dry_run), ignored))
+    }
+
+    /// Checks a signal as the pipeline would, against the signal that has its id and the last price, and changes nothing.
+    async fn rehearse(
+        &self,
+        id: &SignalId,
+        draft: &SignalDraft,
+        sent_names: &SentNames,
+    ) -> Result<SignalStatus, PushError> {
+        let found = (self.lookup)(id.clone(), draft.symbol.clone()).await.map_err(PushError::NotStored)?;
+        let known = found.signal.as_ref();
+        let check = DraftCheck { known, instruments: &self.instruments, limits: self.level_limits };
+        let now = Now { wall: (self.clock)(), mono: Duration::ZERO };
+        let made = check.apply(id, draft, SourceName::new(SOURCE), found.last_price, (now, Duration::ZERO));
+        let made = made.map_err(|rejection| PushError::submitting(rejection.into(), sent_names))?;
+        Ok(made.as_ref().or(known).map_or(SignalStatus::Pending, |signal| signal.state.status()))
     }
 
     async fn submit_signal(

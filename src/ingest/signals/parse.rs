@@ -68,7 +68,7 @@ pub fn parse_signal(value: &Value, instruments: &Instruments) -> Result<PushedSi
     if says_nothing && let Some(fault) = shapes::several(object, instruments) {
         return Err(fault);
     }
-    if !fields.has(&ID) || says_nothing || dry_run || !fields.is_faultless() {
+    if !fields.has(&ID) || says_nothing || !fields.is_faultless() {
         name_missing(&mut fields, &draft);
     }
     if !fields.is_faultless() {
@@ -85,11 +85,21 @@ pub fn parse_signal(value: &Value, instruments: &Instruments) -> Result<PushedSi
 /// # Errors
 /// [`PushError`] with every fault.
 pub fn parse_end(value: &Value) -> Result<SignalDraft, PushError> {
-    parse_end_of(value).map(|(draft, _)| draft)
+    parse_end_of(value).map(|end| end.draft)
 }
 
-/// Parses an end, and also returns the names of the fields that had no effect.
-pub(in crate::ingest) fn parse_end_of(value: &Value) -> Result<(SignalDraft, Vec<String>), PushError> {
+/// A parsed end of a signal.
+#[derive(Debug)]
+pub(in crate::ingest) struct PushedEnd {
+    pub(in crate::ingest) draft: SignalDraft,
+    /// Whether the end is only validated.
+    pub(in crate::ingest) dry_run: bool,
+    /// Names of the fields that had no effect, as they were sent.
+    pub(in crate::ingest) ignored: Vec<String>,
+}
+
+/// Parses an end with everything that goes with it.
+pub(in crate::ingest) fn parse_end_of(value: &Value) -> Result<PushedEnd, PushError> {
     let object = value.as_object().ok_or_else(|| shapes::not_an_object(value))?;
     let mut fields = Fields::new(object, String::new());
     let status = fields.read(&STATUS, |value| match words::status(value) {
@@ -103,10 +113,11 @@ pub(in crate::ingest) fn parse_end_of(value: &Value) -> Result<(SignalDraft, Vec
     if !fields.has(&STATUS) {
         fields.push(Fault::required("status"));
     }
+    let dry_run = fields.read(&DRY_RUN, values::flag).unwrap_or(false);
     fields.disregard(&[ID.name]);
     let ignored = fields.ignored();
     fields.finish()?;
-    Ok((SignalDraft { status, invalidation, ..SignalDraft::default() }, ignored))
+    Ok(PushedEnd { draft: SignalDraft { status, invalidation, ..SignalDraft::default() }, dry_run, ignored })
 }
 
 /// A signal's own object, and the envelope around it.
@@ -233,11 +244,7 @@ fn name_missing(fields: &mut Fields<'_>, draft: &SignalDraft) {
 
 /// Returns the levels that contradict the direction, or are too far from the entry, as far as the draft has both. The
 /// pipeline makes the same checks.
-pub(in crate::ingest) fn level_faults(
-    draft: &SignalDraft,
-    instruments: &Instruments,
-    limits: LevelLimits,
-) -> Vec<Fault> {
+fn level_faults(draft: &SignalDraft, instruments: &Instruments, limits: LevelLimits) -> Vec<Fault> {
     let (Some(symbol), Some(_), Some(id)) = (&draft.symbol, draft.direction, SignalId::new("-")) else {
         return Vec::new();
     };

@@ -43,6 +43,33 @@ async fn copies_of_the_same_messages_are_equal() {
     assert!(!one.reader().has_request(&"request-4".into()).await.unwrap());
 }
 
+/// A second record of a signal is ignored while the first is there: which is no matter of a node's clock.
+#[tokio::test]
+async fn copies_forget_at_the_same_message() {
+    let dirs = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let late = Options { clock: || start() + 9 * DAY, ..options() };
+    let (other, _) = Store::open_replica(dirs[1].path(), late, Arc::new(Metrics::new().unwrap()), EPOCH).unwrap();
+    let (one, _) = open_copy(dirs[0].path());
+    let life =
+        || LogEntries { outcomes: vec![records::outcome("a", 1.0)], ..entries(vec![pending("a"), confirmed("a")]) };
+    let day = 24 * 60;
+    let messages = [(2, 0), (3, day), (4, day + 59), (5, day + 60), (6, day + 61)];
+    for ((stream_seq, minute), records) in messages.into_iter().zip([1, 1, 1, 1, 2]) {
+        let next = message(&one, stream_seq, minute);
+        for store in [&one, &other] {
+            let entries = if stream_seq == 2 || stream_seq == 6 { life() } else { LogEntries::default() };
+            store.apply(entries, next.clone()).await.unwrap();
+            assert_eq!(store.heads().records.seq, records, "after message {stream_seq}");
+        }
+        assert_eq!(one.heads(), other.heads());
+    }
+    for store in [one, other] {
+        store.close().await.unwrap();
+    }
+    // The events of the first life are gone, the others are there.
+    assert_eq!(dirs.map(|dir| verify(dir.path()).unwrap().events), [2, 2]);
+}
+
 #[tokio::test]
 async fn a_message_that_does_not_follow_is_refused_whole() {
     let dir = TempDir::new().unwrap();

@@ -36,7 +36,8 @@ impl Encode for Plain {
         message(&match envelope.event() {
             Event::Price(update) => format!("P {} {} {padding}", update.symbol, update.price),
             Event::Signal(signal) => format!("S {} {padding}", signal.id),
-            Event::RelayedMessage(_) => return,
+            Event::Cursor(position) => format!("C {position}"),
+            Event::RelayedMessage(_) | Event::Killzone(_) => return,
         });
     }
 

@@ -19,6 +19,7 @@ use super::websocket::WebSockets;
 use crate::listener::{KillSwitch, OverLimit};
 use crate::transport::Gateway;
 use crate::transport::admission::AdmissionError;
+use crate::transport::delayed::DelayedView;
 use crate::transport::handshake::judge_handshake;
 
 /// The native endpoint that also accepts Socket.IO, for clients that set `path`.
@@ -113,7 +114,7 @@ impl<S> AdmissionService<S> {
         let admitted = self.gateway.admit_connection(request.headers(), sid.is_none());
         // Native endpoints check tokens themselves, because they accept different ones.
         let admitted = admitted.and_then(|()| match &engine {
-            Some(_) => self.gateway.admit_token(request.headers(), request.uri()),
+            Some(_) => gateway_of(request, &self.gateway).admit_token(request.headers(), request.uri()),
             None => Ok(()),
         });
         admitted.map_err(|refusal| Box::new(refusal.into_response()))?;
@@ -133,6 +134,11 @@ impl<S> AdmissionService<S> {
         }
         Ok(engine)
     }
+}
+
+/// Returns what the reader of a request reads.
+pub(super) fn gateway_of<'a>(request: &'a Request<Body>, live: &'a Arc<Gateway>) -> &'a Arc<Gateway> {
+    request.extensions().get::<Arc<DelayedView>>().map_or(live, |view| &view.gateway)
 }
 
 /// Returns the URI under which the engine handles the request, if it belongs to the engine.

@@ -55,8 +55,8 @@ impl Packets {
 impl Encode for Packets {
     fn encode(&self, envelope: &Arc<Envelope>, message: &mut dyn FnMut(&str)) {
         let packet = match envelope.event() {
-            Event::Price(_) => {
-                messages::object(envelope).map(|object| format!("{}[\"price_update\",{object}]", self.prefix))
+            event @ (Event::Price(_) | Event::Cursor(_) | Event::Killzone(_)) => {
+                messages::object(envelope).map(|object| format!("{}[\"{}\",{object}]", self.prefix, event.kind()))
             }
             Event::Signal(_) => {
                 let cursor = envelope.position().map(ToString::to_string).unwrap_or_default();

@@ -7,6 +7,8 @@
 //! | `user:<id>` | what is published for one user: an event with the name of its type |
 //! | `users` | what is published for all users, likewise |
 //! | `admin` | what is published for administrators, likewise |
+//!
+//! Clients with a delay are in rooms of their own, which begin with its seconds: `300:prices`.
 
 mod admission_layer;
 mod disconnector;
@@ -51,6 +53,7 @@ use super::Gateway;
 use super::admission::AdmissionError;
 use super::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 use super::cursor::MessageCursor;
+use crate::auth::handshake_token;
 use crate::config;
 use crate::listener::{KillSwitch, Peer};
 
@@ -104,7 +107,10 @@ pub fn build(
                     gateway.tokens.fetch_key_of(token).await;
                 }
                 let address = address(&socket);
-                let admitted = admit(&gateway, &disconnector, &headcount, namespace, &socket, auth.as_ref());
+                let admitted = match gateway_for(&gateway, &socket, auth.as_ref()).await {
+                    Ok(gateway) => admit(&gateway, &disconnector, &headcount, namespace, &socket, auth.as_ref()),
+                    Err(refusal) => Err(refusal),
+                };
                 admitted.map_err(|refusal| gateway.count_refusal(refusal, address))
             }
         };
@@ -130,6 +136,33 @@ pub fn build(
     (layer, rooms, websockets)
 }
 
+/// Returns the token in `auth`. A page without a logged-in user sends an empty one.
+fn token_in(auth: Option<&Value>) -> Option<&str> {
+    auth?.get("token")?.as_str().filter(|token| !token.is_empty())
+}
+
+/// Returns what the reader reads whose token is in `auth`, else in the handshake. All clients of a connection share its lane,
+/// so they read with the same delay.
+async fn gateway_for(
+    live: &Arc<Gateway>,
+    socket: &SocketRef,
+    auth: Option<&Value>,
+) -> Result<Arc<Gateway>, AdmissionError> {
+    if !live.tokens.may_delay() {
+        return Ok(live.clone());
+    }
+    let handshake = socket.req_parts();
+    let delay = match token_in(auth) {
+        Some(token) => live.tokens.delay_of(Some(token)),
+        None => {
+            let token = handshake_token(&handshake.headers, &handshake.uri).ok().flatten();
+            live.tokens.delay_of(token.as_deref())
+        }
+    };
+    let view = live.view(delay).await?;
+    Ok(view.map_or_else(|| live.clone(), |view| view.gateway.clone()))
+}
+
 fn admit(
     gateway: &Arc<Gateway>,
     disconnector: &Disconnector,
@@ -140,8 +173,10 @@ fn admit(
 ) -> Result<(), AdmissionError> {
     let field = |name: &str| auth.and_then(|auth| auth.get(name)).filter(|value| !value.is_null());
     let handshake = socket.req_parts();
-    // A page without a logged-in user sends an empty token.
-    let token = field("token").and_then(Value::as_str).filter(|token| !token.is_empty());
+    let token = token_in(auth);
+    if !websocket::has_delay(socket, gateway.delay) {
+        return Err(gateway.refused(AdmissionError::OtherDelay));
+    }
     // The handshake of a long-polling session may have identified the user already.
     let login = PollingSession::of(socket).and_then(|session| session.take_login()).filter(|_| token.is_none());
     let login = match login {

@@ -130,7 +130,7 @@ impl Backlog {
 fn number(publication: &Envelope) -> u64 {
     match publication.event() {
         Event::RelayedMessage(published) => published.seq,
-        Event::Signal(_) | Event::Price(_) => 0,
+        _ => 0,
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::auth::UserSession;
+use crate::domain::Delay;
 use crate::listener::KillSwitch;
 use crate::telemetry::ConnectionSpan;
 use crate::transport::lane::Lane;
@@ -51,6 +52,8 @@ pub(super) struct PollingSession {
     /// Data that waits for the next poll, in bytes.
     waiting: AtomicUsize,
     state: Mutex<PollingState>,
+    /// How late its clients are, once there is one.
+    delay: OnceLock<Delay>,
     /// Notified whenever [`PollingState::delivery`] changes.
     delivery_changed: Notify,
 }
@@ -105,6 +108,11 @@ impl PollingSession {
         if self.id.set(id.to_owned()).is_ok() {
             self.registry.open.lock().insert(id.to_owned(), Arc::downgrade(self));
         }
+    }
+
+    /// Returns how late its clients are.
+    pub(super) fn delay(&self) -> &OnceLock<Delay> {
+        &self.delay
     }
 
     /// Takes the user of the handshake's token, for the first namespace that asks.

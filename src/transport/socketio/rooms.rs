@@ -12,13 +12,19 @@ use socketioxide::{SendError, SocketError, SocketIo};
 use super::disconnector::Disconnector;
 use super::personal;
 use super::polling::PollingSession;
+use super::session::ClientSession;
 use super::{Headcount, NAMESPACES};
-use crate::domain::{Audience, Class, Event, Position, RelayedMessage, Signal, Symbol};
+use crate::domain::{Audience, Class, Delay, Event, Position, RelayedMessage, Signal, Symbol};
 use crate::hub::{Envelope, Selection, Sink, Topics};
 use crate::telemetry::Metrics;
 use crate::transport::cursor::MessageCursor;
 use crate::transport::events::{PublishedTypes, UserData};
 use crate::transport::messages::{self, SignalMeta, SignalObject};
+
+/// The room of the clients that filter signals.
+const FILTERED: &str = "filtered";
+/// The room of the clients with the killzone clock.
+const CLOCK: &str = "clock";
 
 /// Delivers to the Socket.IO clients that poll.
 #[derive(Clone)]
@@ -31,6 +37,8 @@ pub struct Rooms {
     /// Log that the sequence numbers of messages refer to.
     log: Position,
     metrics: Arc<Metrics>,
+    /// How late what is emitted is: each delay has rooms of its own.
+    delay: Delay,
 }
 
 impl std::fmt::Debug for Rooms {
@@ -48,7 +56,13 @@ impl Rooms {
         log: Position,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { io, headcount, disconnector, types, log, metrics }
+        Self { io, headcount, disconnector, types, log, metrics, delay: Delay::NONE }
+    }
+
+    /// Returns the rooms of clients with a delay.
+    #[must_use]
+    pub fn later(&self, delay: Delay) -> Self {
+        Self { delay, ..self.clone() }
     }
 
     /// Emits to each client in the rooms, one by one, because only then the client with a full queue is known. `missed`
@@ -56,27 +70,34 @@ impl Rooms {
     fn emit_to_each(
         &self,
         namespace: &str,
-        (missed, class): (&str, Class),
+        (missed, event): (&str, &Event),
         rooms: Vec<Cow<'static, str>>,
         emit: impl Fn(&SocketRef) -> Result<(), SendError>,
     ) {
         let Some(namespace) = self.io.of(namespace) else { return };
-        let sockets = namespace.to(rooms).sockets();
+        let mut sockets = namespace.to(rooms).sockets();
+        if let Event::Signal(signal) = event {
+            sockets.retain(|socket| ClientSession::of(socket).is_none_or(|session| session.wants_signal(signal)));
+        }
         for socket in &sockets {
             if is_full(&emit(socket)) {
                 self.disconnector.disconnect_slow(socket, missed);
             }
         }
-        self.metrics.deliveries_total.with_label_values(&[class_label(class), "socketio"]).inc_by(sockets.len() as u64);
+        self.metrics
+            .deliveries_total
+            .with_label_values(&[class_label(event.class()), "socketio"])
+            .inc_by(sockets.len() as u64);
     }
 
     /// Emits a message to its audience. This includes states: it is unknown when the next one follows, so a client that
     /// would lose one is disconnected and gets it when it reconnects.
-    fn emit_published(&self, namespace: &str, published: &RelayedMessage, data: UserData) {
-        let class = published.kind.class();
+    fn emit_published(&self, namespace: &str, event: &Event, published: &RelayedMessage, data: UserData) {
+        let class = class_label(event.class());
         let cursor = MessageCursor::new(&self.log, published.seq);
         let data = data(published);
-        self.emit_to_each(namespace, (class_label(class), class), vec![room_of(&published.audience)], |socket| {
+        let room = of_delay(self.delay, room_of(&published.audience));
+        self.emit_to_each(namespace, (class, event), vec![room], |socket| {
             personal::emit(socket, published, &data, &cursor)
         });
     }
@@ -97,21 +118,34 @@ impl Sink for Rooms {
     fn deliver(&self, batch: &[Arc<Envelope>]) {
         for namespace in NAMESPACES.into_iter().filter(|namespace| !self.headcount.is_empty(namespace)) {
             for publication in batch {
-                match publication.event() {
+                let event = publication.event();
+                match event {
                     Event::Price(update) => {
                         if let Some(object) = raw(publication) {
-                            self.broadcast_price(namespace, object, rooms_of("prices", &update.symbol));
+                            self.broadcast_price(namespace, object, rooms_of("prices", &update.symbol, self.delay));
                         }
                     }
                     Event::Signal(signal) => {
-                        let rooms = rooms_of("signals", &signal.symbol);
-                        self.emit_to_each(namespace, ("signal", Class::Ordered), rooms, |socket| {
+                        let rooms = rooms_of("signals", &signal.symbol, self.delay);
+                        self.emit_to_each(namespace, ("signal", event), rooms, |socket| {
                             emit_signal(socket, publication)
+                        });
+                    }
+                    Event::Cursor(_) => {
+                        let room = vec![of_delay(self.delay, Cow::Borrowed(FILTERED))];
+                        self.emit_to_each(namespace, ("cursor", event), room, |socket| {
+                            emit_object(socket, publication)
+                        });
+                    }
+                    Event::Killzone(_) => {
+                        let room = vec![of_delay(self.delay, Cow::Borrowed(CLOCK))];
+                        self.emit_to_each(namespace, ("killzone", event), room, |socket| {
+                            emit_object(socket, publication)
                         });
                     }
                     Event::RelayedMessage(published) => {
                         if let Some(data) = self.types.on_user_streams(published.kind) {
-                            self.emit_published(namespace, published, data);
+                            self.emit_published(namespace, event, published, data);
                         }
                     }
                 }
@@ -136,13 +170,22 @@ fn room_of(audience: &Audience) -> Cow<'static, str> {
     }
 }
 
-fn rooms_of(channel: &'static str, symbol: &Symbol) -> Vec<Cow<'static, str>> {
-    vec![Cow::Borrowed(channel), Cow::Owned(format!("{channel}:{symbol}"))]
+/// Returns the room of the clients with a delay. No other room begins with a number.
+fn of_delay(delay: Delay, room: Cow<'static, str>) -> Cow<'static, str> {
+    if delay.is_none() { room } else { Cow::Owned(format!("{}:{room}", delay.seconds())) }
+}
+
+fn rooms_of(channel: &'static str, symbol: &Symbol, delay: Delay) -> Vec<Cow<'static, str>> {
+    let rooms = [Cow::Borrowed(channel), Cow::Owned(format!("{channel}:{symbol}"))];
+    rooms.map(|room| of_delay(delay, room)).into()
 }
 
 fn names(topics: &Topics) -> Vec<Cow<'static, str>> {
     let channels = [("prices", &topics.prices), ("signals", &topics.signals)];
     let mut names: Vec<_> = topics.published.each().map(|audience| room_of(&audience)).collect();
+    let filters = topics.filter.is_some() && !topics.signals.is_none();
+    names.extend(filters.then_some(Cow::Borrowed(FILTERED)));
+    names.extend(topics.clock.then_some(Cow::Borrowed(CLOCK)));
     for (channel, selection) in channels {
         match selection {
             Selection::None => {}
@@ -157,8 +200,8 @@ fn names(topics: &Topics) -> Vec<Cow<'static, str>> {
 
 /// Puts the client into the rooms of `topics`, and only these. A client is in a channel's room or in rooms of its
 /// symbols.
-pub(super) fn join(socket: &SocketRef, topics: &Topics) {
-    let wanted = names(topics);
+pub(super) fn join(socket: &SocketRef, topics: &Topics, delay: Delay) {
+    let wanted: Vec<_> = names(topics).into_iter().map(|room| of_delay(delay, room)).collect();
     let old: Vec<_> = socket.rooms().into_iter().filter(|room| !wanted.contains(room)).collect();
     socket.leave(old);
     socket.join(wanted);
@@ -179,7 +222,7 @@ const SMALL_BYTES: usize = 512;
 /// Emits to one client. For a client that polls, the waiting bytes are limited too.
 pub(super) fn emit<T: Serialize + ?Sized>(
     socket: &SocketRef,
-    event: &'static str,
+    event: &str,
     data: &T,
     bytes: usize,
 ) -> Result<(), SendError> {
@@ -204,9 +247,9 @@ pub(super) fn count_acknowledged(socket: &SocketRef) {
     }
 }
 
-/// Emits a price to one client.
-pub(super) fn emit_price(socket: &SocketRef, publication: &Arc<Envelope>) -> Result<(), SendError> {
-    raw(publication).map_or(Ok(()), |object| emit(socket, "price_update", object, SMALL_BYTES))
+/// Emits an event without a second argument to one client.
+pub(super) fn emit_object(socket: &SocketRef, publication: &Arc<Envelope>) -> Result<(), SendError> {
+    raw(publication).map_or(Ok(()), |object| emit(socket, publication.event().kind(), object, SMALL_BYTES))
 }
 
 /// Emits a signal with its cursor to one client.

@@ -20,7 +20,7 @@ use super::personal::Backlog;
 use super::polling::PollingSession;
 use super::rooms;
 use crate::auth::{AuthError, UserSession};
-use crate::domain::{CursorError, iso};
+use crate::domain::{CursorError, Signal, iso};
 use crate::hub::{Audiences, Membership, Outbox, Topics};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
@@ -142,6 +142,11 @@ impl ClientSession {
     /// Returns the session of a client that has been admitted.
     pub(super) fn of(socket: &SocketRef) -> Option<Arc<Self>> {
         socket.extensions.get()
+    }
+
+    /// Whether the client's filters admit a signal. A client that is about to join has none.
+    pub(super) fn wants_signal(&self, signal: &Signal) -> bool {
+        self.state.lock().topics.filter.as_ref().is_none_or(|filter| filter.admits(signal))
     }
 
     /// Returns the span of the client's connection.
@@ -299,7 +304,9 @@ impl ClientSession {
         // A cursor that is presented while signals are live cannot be resumed from in order.
         let late = request.since.as_deref().filter(|_| !joins_signals && !request.topics.signals.is_none());
         let late = late.map(|since| match resume::place(since, &head) {
-            Some(seq) => state.completeness.covers(&request.topics.signals, seq),
+            Some(seq) => {
+                !state.topics.refilters(&request.topics) && state.completeness.covers(&request.topics.signals, seq)
+            }
             None => false,
         });
         let joins_user = request.user && state.topics.published == Audiences::default();

@@ -11,6 +11,7 @@ use axum::response::Response;
 use http::{Request, Uri};
 use tower::{BoxError, Layer, Service};
 
+use super::admission_layer::gateway_of;
 use super::disconnector::Disconnector;
 use super::polling_requests::PollingRequest;
 use super::upgrade::UpgradeHandshake;
@@ -72,6 +73,7 @@ where
         let SessionLayer { gateway, disconnector, websockets, max_bytes } = &self.layer;
         let (is_engine, is_websocket) = (is_for_engine(request.uri()), is_over_websocket(request.uri()));
         let polling = if is_engine && !is_websocket {
+            let gateway = gateway.as_ref().map(|live| gateway_of(&request, live).clone());
             match PollingRequest::of(gateway.as_deref(), disconnector.sessions(), &mut request) {
                 Ok(polling) => polling,
                 Err(refusal) => return respond(*refusal),

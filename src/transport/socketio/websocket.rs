@@ -17,6 +17,7 @@ use super::disconnector::Disconnector;
 use super::polling::PollingSession;
 use super::session::ClientSession;
 use super::session_layer::query_value;
+use crate::domain::Delay;
 use crate::hub::Hub;
 use crate::listener::{KillSwitch, Peer, UpgradedSocket};
 use crate::tasks::Tasks;
@@ -27,10 +28,10 @@ use crate::transport::lane::{Fanout, Lane, LaneStream, OnOverflow, SessionStart}
 /// Hands the engine a stream that has become a WebSocket, and the head of its request.
 type OpenStream = Box<dyn Fn(LaneStream, Request<()>) + Send + Sync>;
 
-/// The lane of a session that began over WebSocket; in the extensions of its request. Weak, because the engine keeps the
+/// The lane of a session that began over WebSocket, and the delay of its clients; in the extensions of its request. Weak, because the engine keeps the
 /// request for longer than the socket.
 #[derive(Debug, Clone)]
-struct SessionLane(Weak<Lane>);
+struct SessionLane(Weak<Lane>, Arc<OnceLock<Delay>>);
 
 /// Returns the lane of a client; `None` while it polls.
 pub(super) fn lane(socket: &SocketRef) -> Option<Arc<Lane>> {
@@ -38,6 +39,18 @@ pub(super) fn lane(socket: &SocketRef) -> Option<Arc<Lane>> {
         Some(session) => session.lane(),
         None => socket.req_parts().extensions.get::<SessionLane>()?.0.upgrade(),
     }
+}
+
+/// Whether all clients of a connection are read with this delay. They share its lane.
+pub(super) fn has_delay(socket: &SocketRef, delay: Delay) -> bool {
+    let known = match PollingSession::of(socket) {
+        Some(session) => session.delay(),
+        None => match socket.req_parts().extensions.get::<SessionLane>() {
+            Some(SessionLane(_, known)) => known,
+            None => return delay.is_none(),
+        },
+    };
+    *known.get_or_init(|| delay) == delay
 }
 
 /// Returns the version of Engine.IO that a request asks for, if the engine has it.
@@ -100,7 +113,7 @@ impl WebSockets {
         self.switch_protocols(request, async move |upgraded| {
             let Some(upgraded) = upgraded else { return };
             let stream = this.stream(upgraded, opening);
-            head.extensions_mut().insert(SessionLane(stream.lane()));
+            head.extensions_mut().insert(SessionLane(stream.lane(), Arc::default()));
             this.open(stream, head);
         })
     }
@@ -131,7 +144,8 @@ impl WebSockets {
                 if let Some(socket) = namespace.get_socket(sid)
                     && let Some(client) = ClientSession::of(&socket)
                 {
-                    client.move_to_lane(&socket);
+                    // The clients of one connection have one hub, perhaps a later one.
+                    client.move_to_lane(&socket, hub);
                 }
             }
         });

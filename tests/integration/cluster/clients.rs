@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::nodes::{TestCluster, push};
 use crate::resume::{Dashboard, Scene, compare, join};
@@ -43,25 +43,48 @@ async fn wander(
     dashboard
 }
 
-/// Pushes signals with an own id each until `end`, `pace` apart. Returns the longest time that one took.
-async fn keep_pushing(name: String, addresses: Addresses, pace: Duration, end: Instant) -> (usize, Duration) {
+/// A node that is there.
+fn any(addresses: &Addresses) -> SocketAddr {
+    let up: Vec<SocketAddr> = addresses.lock().iter().flatten().copied().collect();
+    up[rand::random_range(0..up.len())]
+}
+
+/// Pushes signals, `pace` apart whatever becomes of those before, until `end`. Returns how long each took until it was
+/// acknowledged.
+async fn keep_pushing(addresses: Addresses, pace: Duration, end: Instant) -> Vec<Duration> {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-    let (mut number, mut longest) = (0, Duration::ZERO);
+    let mut beat = interval(pace);
+    let mut pushes = JoinSet::new();
     while Instant::now() < end {
-        let id = format!("{name}-{number}");
-        let began = Instant::now();
-        loop {
-            let up: Vec<SocketAddr> = addresses.lock().iter().flatten().copied().collect();
-            match push(&http, up[rand::random_range(0..up.len())], &signal(&id)).await {
-                Some(200 | 409) => break,
-                Some(503) | None => sleep(Duration::from_millis(10)).await,
-                Some(status) => panic!("{status}"),
+        beat.tick().await;
+        let (http, addresses, id) = (http.clone(), addresses.clone(), format!("p{}", pushes.len()));
+        pushes.spawn(async move {
+            let began = Instant::now();
+            loop {
+                match push(&http, any(&addresses), &signal(&id)).await {
+                    Some(200 | 409) => return began.elapsed(),
+                    Some(503) | None => sleep(Duration::from_millis(10)).await,
+                    Some(status) => panic!("{status}"),
+                }
             }
-        }
-        (number, longest) = (number + 1, longest.max(began.elapsed()));
-        sleep(pace).await;
+        });
     }
-    (number, longest)
+    join(&mut pushes).await
+}
+
+/// Asks for what a node can say at once. Returns the longest time that one took: what the machine costs, and not the
+/// cluster.
+async fn keep_asking(addresses: Addresses, end: Instant) -> Duration {
+    let http = reqwest::Client::new();
+    let mut longest = Duration::ZERO;
+    while Instant::now() < end {
+        let began = Instant::now();
+        if http.get(format!("http://{}/health", any(&addresses))).send().await.is_ok() {
+            longest = longest.max(began.elapsed());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    longest
 }
 
 /// The simulator, the deadlines and the prices are the writer's: every node shows the same, and another one takes over.
@@ -136,11 +159,7 @@ async fn clients_that_change_nodes_see_exactly_the_log() {
         }
     }
     let end = Instant::now() + Duration::from_secs(8);
-    let mut pushers = JoinSet::new();
-    for pusher in 0..4 {
-        let pace = Duration::from_millis(60);
-        pushers.spawn(keep_pushing(pusher.to_string(), addresses.clone(), pace, end));
-    }
+    let pushing = tokio::spawn(keep_pushing(addresses.clone(), Duration::from_millis(20), end));
     // In the middle of it the writer is gone for a while.
     sleep(Duration::from_secs(3)).await;
     let writer = cluster.writer().await;
@@ -149,7 +168,7 @@ async fn clients_that_change_nodes_see_exactly_the_log() {
     sleep(Duration::from_secs(2)).await;
     cluster.nodes[writer].start().await;
     addresses.lock()[writer] = Some(cluster.nodes[writer].addr());
-    join(&mut pushers).await;
+    pushing.await.unwrap();
     let head = quiet(&cluster).await;
     scene.send_modify(|scene| scene.head = Some(head));
     let dashboards = timeout(PATIENCE, join(&mut dashboards)).await.expect("everybody catches up");
@@ -167,16 +186,14 @@ async fn a_rolling_restart_delays_no_push_and_doubles_nothing() {
     let (scene, watched) = watch::channel(Scene::default());
     let mut dashboards = JoinSet::new();
     for number in 0..300 {
-        let way = [Way::Query, Way::Frame, Way::Auth, Way::Subscribe][number % 4];
+        // With the cursor in the handshake: how long a node waits for a first frame is no matter of the cluster.
+        let way = [Way::Query, Way::Auth][number % 2];
         let dashboard = Dashboard::new(number, way, &start);
         dashboards.spawn(wander(dashboard, number, addresses.clone(), watched.clone(), PATIENCE));
     }
     let end = Instant::now() + Duration::from_secs(15);
-    let mut pushers = JoinSet::new();
-    for pusher in 0..5 {
-        let pace = Duration::from_millis(90);
-        pushers.spawn(keep_pushing(pusher.to_string(), addresses.clone(), pace, end));
-    }
+    let pushing = tokio::spawn(keep_pushing(addresses.clone(), Duration::from_millis(20), end));
+    let asking = tokio::spawn(keep_asking(addresses.clone(), end));
     for at in 0..3 {
         sleep(Duration::from_secs(1)).await;
         // As a load balancer does: it takes the node out when it is no longer ready, while it still serves.
@@ -187,20 +204,21 @@ async fn a_rolling_restart_delays_no_push_and_doubles_nothing() {
         cluster.nodes[at].ready().await;
         addresses.lock()[at] = Some(cluster.nodes[at].addr());
     }
-    let pushed = join(&mut pushers).await;
+    let (mut took, machine) = (pushing.await.unwrap(), asking.await.unwrap());
     let head = quiet(&cluster).await;
     scene.send_modify(|scene| scene.head = Some(head));
     let dashboards = timeout(PATIENCE, join(&mut dashboards)).await.expect("everybody catches up");
     let (append, commit) = cluster.pace().await;
     assert_eq!(cluster.equal_copies().await.events, head);
     compare(&dashboards, &read_log(cluster.nodes[2].data()).await);
-    let (count, longest) = pushed
-        .iter()
-        .fold((0, Duration::ZERO), |(count, longest), (pushed, took)| (count + pushed, longest.max(*took)));
+    took.sort();
+    let [median, longest] = [took[took.len() / 2], took[took.len() - 1]];
     eprintln!(
-        "rolling restart: {count} pushes, the longest took {:.2} s; {head} events; append {append:.1} ms, commit {commit:.1} ms",
-        longest.as_secs_f64()
+        "rolling restart: {} pushes, half of them within {median:.1?}, the longest took {longest:.2?}, and a node's word {machine:.2?}; \
+         {head} events; append {append:.1} ms, commit {commit:.1} ms",
+        took.len(),
     );
-    // How long a handover takes is the benchmark's to say; no push may run into the time at which a node gives up.
-    assert!(longest < Duration::from_secs(15), "a push took {longest:?}");
+    // On a busy machine every step of a push waits as long as the one step of an answer.
+    let most = Duration::from_secs(1) + 4 * machine;
+    assert!(longest < most, "a push took {longest:?}, and may take {most:?}");
 }

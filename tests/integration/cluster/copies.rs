@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::nats::Nats;
+use super::nats::{Nats, test_key};
 use super::nodes::{Node, TestCluster};
 use crate::support::{Server, read_log, seq, signal, soon, until};
 
@@ -168,6 +168,23 @@ async fn a_node_that_is_cut_off_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_history_waits_for_another_nodes_cursor() {
+    let Some(cluster) = TestCluster::start(1, &[]).await else { return };
+    let writer = cluster.writer().await;
+    let behind = &cluster.nodes[(writer + 1) % 3];
+    behind.cut(true);
+    cluster.nodes[writer].running().push(&signal("s")).await;
+    let cursor = cluster.nodes[writer].running().cursor().await;
+    let path = format!("/api/signals?since={}", cursor.as_str().unwrap());
+    let asked = behind.running().get(&path);
+    tokio::pin!(asked);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut asked).await.is_err(), "it has not waited");
+    behind.cut(false);
+    let (status, answer) = soon("an answer", asked).await;
+    assert_eq!((status, &answer["cursor"]), (200, &cursor));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_status_shows_nodes_and_stream() {
     let Some(cluster) = TestCluster::start(3, &[]).await else { return };
     let (code, says) = cluster.command(&["cluster", "status", "--json"]).await;
@@ -177,6 +194,52 @@ async fn the_status_shows_nodes_and_stream() {
     assert_eq!(states.iter().filter(|state| **state == "writer").count(), 1, "{says}");
     assert_eq!(states.iter().filter(|state| **state == "follower").count(), 2, "{says}");
     assert_eq!((&status["stream"]["replicas"], &status["stream"]["server"]), (&json!(3), &json!("2.15.1")));
+}
+
+/// The server has a certificate of one authority, and asks for one of another.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_check_the_others_certificate() {
+    let Some(nats) = Nats::start_with_tls() else { return };
+    let url = format!("tls://127.0.0.1:{}", nats.servers[0].port);
+    let [ca, strange, cert, key] =
+        ["authority.pem", "client-authority.pem", "client.pem", "client.private.pem"].map(test_key);
+    let node = |settings: &[(&str, &str)]| {
+        let urls = [("ORION_CLUSTER__URLS", &*url)];
+        TestCluster {
+            nats: Nats::start_in_memory(0).unwrap(),
+            nodes: vec![Node::new("a", &nats, &[&urls, settings].concat())],
+        }
+    };
+    let own = [("ORION_CLUSTER__TLS_CERT", &*cert), ("ORION_CLUSTER__TLS_KEY", &*key)];
+    let mut whole = node(&[&[("ORION_CLUSTER__TLS_CA", &*ca)], &own[..]].concat());
+    let mut made = (None, String::new());
+    until("the server listens", async || {
+        made = whole.command(&["cluster", "init"]).await;
+        !made.1.contains("cannot be reached")
+    })
+    .await;
+    assert_eq!(made.0, Some(0), "{}", made.1);
+    let wrong = [
+        (node(&[&[("ORION_CLUSTER__TLS_CA", &*strange)], &own[..]].concat()), "UnknownIssuer"),
+        (node(&[("ORION_CLUSTER__TLS_CA", &*ca)]), "CertificateRequired"),
+        (
+            node(
+                &[&[("ORION_CLUSTER__TLS_CA", &*ca), ("ORION_CLUSTER__CREDENTIALS", "orion:wrong")], &own[..]].concat(),
+            ),
+            "refuse",
+        ),
+    ];
+    for (node, why) in &wrong {
+        for command in [&["serve"][..], &["cluster", "status"]] {
+            let (code, says) = node.command(command).await;
+            assert!(code == Some(1) && says.contains(why) && says.contains("cluster."), "{command:?}: {says}");
+        }
+    }
+    whole.nodes[0].start().await;
+    whole.nodes[0].ready().await;
+    until("it writes", async || whole.metric("orion_cluster_writer").await == 1.0).await;
+    whole.nodes[0].running().push(&signal("s")).await;
+    whole.nodes[0].stop().await;
 }
 
 /// It has heard no beats, and the log stands at the same place: nothing but its own doubt keeps it from taking over.

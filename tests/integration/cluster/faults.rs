@@ -1,24 +1,29 @@
 //! Whatever fails, nothing that was acknowledged is lost or doubled, and every signal ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::nodes::{TestCluster, push};
 use crate::absent::message;
 use crate::support::{TOKEN, read_log, signal, times, until};
 
-/// Pushers of the load.
+/// Clusters side by side: most of a fault is waiting.
+const CLUSTERS: usize = 5;
+/// Pushers of the load of each.
 const PUSHERS: usize = 4;
-/// Pause of a pusher after each push.
-const PACE: Duration = Duration::from_millis(40);
+/// Pause of a pusher after each push, unless something is about to fail.
+const PACE: Duration = Duration::from_millis(200);
+/// The longest time between the pushes that a fault comes into and the fault.
+const LEAD: Duration = Duration::from_millis(8);
 /// How long one attempt to push may take before another node is tried.
 const ATTEMPT: Duration = Duration::from_secs(4);
 
@@ -59,6 +64,7 @@ pub(super) struct Load {
     addresses: Arc<Mutex<Vec<Option<SocketAddr>>>>,
     acknowledged: Arc<Mutex<Acknowledged>>,
     stop: watch::Sender<bool>,
+    hurry: Arc<Notify>,
     pushers: JoinSet<()>,
 }
 
@@ -69,11 +75,13 @@ impl Load {
             addresses: Arc::new(Mutex::new(addresses)),
             acknowledged: Arc::default(),
             stop: watch::Sender::new(false),
+            hurry: Arc::default(),
             pushers: JoinSet::new(),
         };
         for pusher in 0..PUSHERS {
             let (addresses, acknowledged, stop) =
                 (load.addresses.clone(), load.acknowledged.clone(), load.stop.subscribe());
+            let hurry = load.hurry.clone();
             load.pushers.spawn(async move {
                 let http = reqwest::Client::builder().timeout(ATTEMPT).build().unwrap();
                 for number in 0.. {
@@ -108,11 +116,17 @@ impl Load {
                             Some(status) => panic!("{status} for {id}"),
                         }
                     }
-                    sleep(PACE).await;
+                    timeout(PACE, hurry.notified()).await.ok();
                 }
             });
         }
         load
+    }
+
+    /// Lets all pushers push, and returns while their pushes are on their way, at another place each time.
+    async fn rush(&self) {
+        self.hurry.notify_waiters();
+        sleep(LEAD.mul_f64(rand::random())).await;
     }
 
     pub(super) fn moved(&self, at: usize, address: Option<SocketAddr>) {
@@ -154,8 +168,9 @@ impl Fault {
         match self {
             Self::WriterKilled | Self::FollowerKilled => {
                 let at = if self == Self::WriterKilled { cluster.writer().await } else { cluster.follower().await };
-                load.moved(at, None);
+                load.rush().await;
                 cluster.nodes[at].kill().await;
+                load.moved(at, None);
                 let took = load.next_acknowledged(name, Some(at)).await;
                 cluster.nodes[at].start().await;
                 load.moved(at, Some(cluster.nodes[at].addr()));
@@ -163,6 +178,7 @@ impl Fault {
             }
             Self::WriterPaused => {
                 let at = cluster.writer().await;
+                load.rush().await;
                 cluster.nodes[at].running().signal("-STOP");
                 let took = load.next_acknowledged(name, Some(at)).await;
                 cluster.nodes[at].running().signal("-CONT");
@@ -170,6 +186,7 @@ impl Fault {
             }
             Self::WriterCutOff => {
                 let at = cluster.writer().await;
+                load.rush().await;
                 cluster.nodes[at].cut(true);
                 let took = load.next_acknowledged(name, Some(at)).await;
                 cluster.nodes[at].cut(false);
@@ -178,22 +195,24 @@ impl Fault {
             Self::NatsLeaderKilled | Self::NatsFollowerKilled => {
                 let mut victim = None;
                 until("the stream has a leader", async || {
-                    let Some(status) = cluster.status().await else { return false };
+                    let Some(servers) = cluster.nats.of_the_stream().await else { return false };
                     victim = if self == Self::NatsLeaderKilled {
-                        status.stream.leader
+                        servers.leader
                     } else {
-                        status.stream.followers.into_iter().next().map(|(server, _)| server)
+                        servers.replicas.into_iter().next().map(|peer| peer.name)
                     };
                     victim.is_some()
                 })
                 .await;
                 let server = cluster.nats.by_name(&victim.unwrap());
+                load.rush().await;
                 server.kill();
                 let took = load.next_acknowledged(name, None).await;
                 server.start();
                 took
             }
             Self::AllNatsKilled => {
+                load.rush().await;
                 cluster.nats.servers.iter_mut().for_each(super::nats::NatsServer::kill);
                 sleep(Duration::from_millis(500)).await;
                 cluster.nats.servers.iter_mut().for_each(super::nats::NatsServer::start);
@@ -209,10 +228,10 @@ async fn healed(cluster: &TestCluster) {
         node.ready().await;
     }
     until("the NATS servers are in step", async || {
-        let Some(status) = cluster.status().await else { return false };
-        status.stream.leader.is_some()
-            && status.stream.followers.len() == cluster.nats.servers.len() - 1
-            && status.stream.followers.iter().all(|(_, is_current)| *is_current)
+        let Some(servers) = cluster.nats.of_the_stream().await else { return false };
+        servers.leader.is_some()
+            && servers.replicas.len() == cluster.nats.servers.len() - 1
+            && servers.replicas.iter().all(|peer| peer.current && !peer.offline)
     })
     .await;
 }
@@ -271,27 +290,47 @@ async fn replaced_writers_are_void_without_the_servers() {
     each_once(&mut cluster, &acknowledged).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_or_doubled_through_faults() {
-    let rounds = times("ORION_CLUSTER_ROUNDS", 3);
-    let Some(mut cluster) = TestCluster::start(3, &[("ORION_SIGNAL_TTL", "2s")]).await else { return };
+/// What a cluster has been through.
+struct Ordeal {
+    outages: Vec<(Fault, Duration)>,
+    acknowledged: Acknowledged,
+    events: u64,
+}
+
+/// Lets one fault after the other of the plan happen to a cluster; `None` where there is no NATS server.
+async fn endure(plan: &Mutex<VecDeque<(Fault, usize)>>) -> Option<Ordeal> {
+    let mut cluster = TestCluster::start(3, &[("ORION_SIGNAL_TTL", "2s")]).await?;
     let load = Load::start(&cluster);
-    let mut outages: BTreeMap<Fault, Vec<Duration>> = BTreeMap::new();
-    for round in 0..rounds {
-        for fault in FAULTS {
-            let took = fault.happen(&mut cluster, &load, &format!("{fault:?}-{round}")).await;
-            outages.entry(fault).or_default().push(took);
-            healed(&cluster).await;
-        }
+    let mut outages = Vec::new();
+    loop {
+        let Some((fault, round)) = plan.lock().pop_front() else { break };
+        let took = fault.happen(&mut cluster, &load, &format!("{fault:?}-{round}")).await;
+        outages.push((fault, took));
+        healed(&cluster).await;
     }
     let acknowledged = load.end().await;
     let events = each_once(&mut cluster, &acknowledged).await;
-    for (fault, took) in &outages {
-        let mut took = took.clone();
+    Some(Ordeal { outages, acknowledged, events })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_through_faults() {
+    let rounds = times("ORION_CLUSTER_ROUNDS", 20);
+    let plan: VecDeque<_> = (0..rounds).flat_map(|round| FAULTS.map(|fault| (fault, round))).collect();
+    let plan = Mutex::new(plan);
+    let ordeals = join_all((0..CLUSTERS).map(|_| endure(&plan))).await;
+    let Some(ordeals) = ordeals.into_iter().collect::<Option<Vec<_>>>() else { return };
+    let mut outages: BTreeMap<Fault, Vec<Duration>> = BTreeMap::new();
+    for (fault, took) in ordeals.iter().flat_map(|ordeal| &ordeal.outages) {
+        outages.entry(*fault).or_default().push(*took);
+    }
+    for (fault, mut took) in outages {
+        assert_eq!(took.len(), rounds, "{fault:?}");
         took.sort();
         let [median, most] = [took[took.len() / 2], took[took.len() - 1]].map(|took| took.as_secs_f64());
-        eprintln!("{fault:?}: nothing acknowledged for {median:.2} s, at most {most:.2} s ({} rounds)", took.len());
+        eprintln!("{fault:?}: nothing acknowledged for {median:.2} s, at most {most:.2} s ({rounds} rounds)");
     }
-    let Acknowledged { signals, users } = &acknowledged;
-    eprintln!("{} signals and {} messages acknowledged, {events} events", signals.len(), users.len());
+    let sum = |count: fn(&Ordeal) -> usize| ordeals.iter().map(count).sum::<usize>();
+    let (signals, users) = (sum(|it| it.acknowledged.signals.len()), sum(|it| it.acknowledged.users.len()));
+    eprintln!("{signals} signals and {users} messages acknowledged, {} events", sum(|it| it.events as usize));
 }

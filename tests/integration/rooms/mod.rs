@@ -60,11 +60,11 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             (
                 "hub",
                 "Audiences OutboxBatch Encoding Hub Membership Ordered Outbox OutboxClosed \
-             Snapshot Envelope Selection Sink Topics",
+             Snapshot Envelope Selection Sink Topics announce",
             ),
             ("pipeline", "Handle clock"),
             ("ingest", "Push PushedEvents"),
-            ("store", "SignalChange Reader StoreError"),
+            ("store", "Cutoff Reader Recovered SignalChange StoreError"),
             ("tasks", "Tasks"),
             ("telemetry", "Behind ConnectionSpan LogLimit Metrics Queue Readiness"),
         ],
@@ -72,23 +72,20 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
     (
         "dashboards",
         &[
-            ("auth", "Principal TokenKind UserAccessError UserSession bearer"),
+            ("auth", "Principal TokenKind UserAccessError bearer"),
             ("config", "Settings duration_text"),
             ("domain", "*"),
             (
                 "transport",
-                "Gateway close::Close command completeness::Completeness connection_guard cursor::MessageCursor \
+                "Gateway close::Close command completeness::Completeness cursor::MessageCursor \
              events::Addressees events::PublishedType events::as_published lane::NativeEncoding \
-             lane::Slot messages pace::TOO_FAST resume shape socketio::Rewritten ws::Client ws::Handshake ws::Protocol",
+             lane::Slot messages pace::TOO_FAST resume shape socketio::Rewritten sse ws::Client ws::Handshake ws::Protocol",
             ),
             (
                 "http",
                 "ApiError AppState Group Params RawQuery ReadAccess ReadLimit Refuses admin::admit encoded grouped",
             ),
-            (
-                "hub",
-                "Audiences Encoding Envelope Hub Membership Ordered Outbox OutboxClosed Selection Snapshot Spacing Topics",
-            ),
+            ("hub", "Audiences Encoding Envelope Hub Ordered Outbox Selection Snapshot Spacing Topics"),
             ("listener", "KillSwitch Peer"),
             ("pipeline", "Handle SubmitError clock"),
             ("ingest", "ErrorBody MalformedBody trimmed"),
@@ -101,12 +98,12 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
         &[
             ("auth", "AuthError OpenUsers UserAccessError TokenKind Tokens TooFast WrongToken bearer"),
             ("cluster", "ClusterHandle"),
-            ("config", "AllowedOrigins HostPattern List Secret TradingviewSettings"),
+            ("config", "AllowedOrigins HostPattern List Secret TradingviewSettings parse_duration"),
             ("domain", "*"),
-            ("listener", "ConnectionRegistry Peer SlowConnection"),
-            ("engine", "LaneStatus"),
-            ("transport", "events messages::PriceObject messages::SignalObject throttle"),
-            ("hub", "Channels Hub"),
+            ("listener", "ConnectionRegistry KillSwitch Peer SlowConnection"),
+            ("engine", "LaneStatus detect::MarketLevels detect::Range detect::Zone detect::ZoneKind detect::Zones"),
+            ("transport", "Gateway command events messages poll resume sse throttle"),
+            ("hub", "Channels Hub Selection Topics"),
             ("pipeline", "Feeds LaneStatus"),
             (
                 "ingest",
@@ -151,7 +148,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 20] = [
             ("cluster", "ClusterError ClusterStatus init status"),
             (
                 "auth",
-                "AuthError KeySetContent MAX_KEY_SET Tokens Unverified fits_other_encoding mint \
+                "AuthError KeySetContent MAX_KEY_SET Tokens Unverified fits_other_encoding mint mint_delayed \
              read_unverified",
             ),
             ("backtest", "BacktestError BacktestReport EventsOptions EventsReport RunOptions detector_events run"),

@@ -1,11 +1,13 @@
 //! A dashboard that subscribes to everything, and asks in any way for what it missed.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::{Native, Packet, Protocol, Socket, soon};
+use super::{Native, PATIENCE, Packet, Protocol, Socket, soon};
 
 /// How a client asks for what it missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +22,15 @@ pub(crate) enum Way {
     Auth,
     /// Socket.IO, `since` in `subscribe`.
     Subscribe,
+    /// Server-sent events, `Last-Event-ID`.
+    Stream,
+    /// Long polling, `since` and `wait`.
+    Poll,
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 5] = [Self::Query, Self::Frame, Self::PusherFrame, Self::Auth, Self::Subscribe];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Query, Self::Frame, Self::PusherFrame, Self::Auth, Self::Subscribe, Self::Stream, Self::Poll];
 }
 
 /// What a client was told.
@@ -48,10 +55,117 @@ impl Told {
     }
 }
 
+/// A stream of server-sent events.
+pub(crate) struct EventStream {
+    response: Response,
+    text: String,
+    /// What a browser would send as `Last-Event-ID`.
+    pub(crate) last_id: String,
+    /// The comments so far.
+    pub(crate) comments: usize,
+}
+
+/// An event of such a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SentEvent {
+    pub(crate) name: String,
+    /// The id of this event alone; empty without one.
+    pub(crate) id: String,
+    pub(crate) data: Value,
+}
+
+impl EventStream {
+    /// Opens a stream; `None` when the process is away.
+    pub(crate) async fn open(addr: SocketAddr, path: &str, last_event_id: &str) -> Option<Self> {
+        let request = reqwest::Client::new().get(format!("http://{addr}{path}"));
+        let response = request.header("last-event-id", last_event_id).send().await.ok()?;
+        assert_eq!(
+            (response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()),
+            (200, "text/event-stream")
+        );
+        Some(Self { response, text: String::new(), last_id: last_event_id.to_owned(), comments: 0 })
+    }
+
+    /// The next event, as the standard parses it; `None` when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Option<SentEvent> {
+        loop {
+            while let Some((block, rest)) = self.text.split_once("\n\n") {
+                let (mut event, mut data) =
+                    (SentEvent { name: "message".into(), id: String::new(), data: Value::Null }, None);
+                for line in block.lines() {
+                    match line.split_once(": ") {
+                        Some(("", _)) => self.comments += 1,
+                        Some(("event", name)) => name.clone_into(&mut event.name),
+                        Some(("id", id)) => id.clone_into(&mut event.id),
+                        Some(("data", line)) => data = Some(serde_json::from_str(line).unwrap()),
+                        Some(("retry", millis)) => drop(millis.parse::<u32>().unwrap()),
+                        _ => panic!("{line}"),
+                    }
+                }
+                self.text = rest.to_owned();
+                if !event.id.is_empty() {
+                    self.last_id = event.id.clone();
+                }
+                if let Some(data) = data {
+                    return Some(SentEvent { data, ..event });
+                }
+            }
+            let chunk = self.response.chunk().await.ok()??;
+            self.text += std::str::from_utf8(&chunk).unwrap();
+        }
+    }
+
+    /// The next event of this name. Prices in between are left out.
+    pub(crate) async fn event(&mut self, name: &str) -> SentEvent {
+        soon(name, async {
+            loop {
+                let event = self.next().await.expect("the stream goes on");
+                if event.name == name {
+                    return event;
+                }
+                assert_eq!(event.name, "price_update", "{event:?} before {name}");
+            }
+        })
+        .await
+    }
+}
+
+/// A client that polls for what it has missed.
+pub(crate) struct LongPoll {
+    http: reqwest::Client,
+    url: String,
+    since: Option<String>,
+    told: VecDeque<Told>,
+}
+
+impl LongPoll {
+    async fn told(&mut self) -> Option<Told> {
+        if let Some(told) = self.told.pop_front() {
+            return Some(told);
+        }
+        let since = self.since.as_ref().map(|since| format!("&since={since}")).unwrap_or_default();
+        let mut answer: Value = self.http.get(format!("{}{since}", self.url)).send().await.ok()?.json().await.ok()?;
+        if answer["code"] == "draining" {
+            return None;
+        }
+        let (signals, cursors) = (answer["signals"].as_array().unwrap(), answer["cursors"].as_array().unwrap());
+        assert_eq!(signals.len(), cursors.len());
+        for (signal, cursor) in signals.iter().zip(cursors) {
+            self.told.push_back(Told::Signal { signal: signal.clone(), cursor: cursor.clone() });
+        }
+        let (cursor, recovered) = (answer["cursor"].take(), answer["recovered"].as_bool());
+        self.since = cursor.as_str().map(str::to_owned);
+        self.told.push_back(Told::Subscribed { cursor, recovered });
+        self.told.pop_front()
+    }
+}
+
 /// A dashboard that subscribes to everything. Dropping it cuts the connection without a goodbye.
 pub(crate) enum Client {
     Native(Native),
     SocketIo(Socket),
+    Stream(EventStream),
+    Poll(LongPoll),
 }
 
 impl Client {
@@ -73,6 +187,20 @@ impl Client {
                 Ok(Self::Native(native))
             }
             Way::Auth => Self::connect_socketio(addr, &asked, "[\"subscribe\"]").await,
+            Way::Stream => {
+                // An empty header says nothing, as with a browser that has had no id.
+                let (query, header) = match since {
+                    Some("") => ("?since=", ""),
+                    since => ("", since.unwrap_or_default()),
+                };
+                let stream = EventStream::open(addr, &format!("/api/stream{query}"), header).await;
+                stream.map(Self::Stream).ok_or(0)
+            }
+            Way::Poll => {
+                let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+                let url = format!("http://{addr}/api/signals?wait=2s");
+                Ok(Self::Poll(LongPoll { http, url, since: since.map(str::to_owned), told: VecDeque::new() }))
+            }
             Way::Subscribe => Self::connect_socketio(addr, &json!({}), &json!(["subscribe", asked]).to_string()).await,
         }
     }
@@ -92,6 +220,7 @@ impl Client {
         match self {
             Self::Native(native) => native.say(text).await,
             Self::SocketIo(socket) => socket.say(text).await,
+            Self::Stream(_) | Self::Poll(_) => panic!("it only reads"),
         }
     }
 
@@ -115,6 +244,12 @@ impl Client {
                     _ => {}
                 }
             },
+            Self::Stream(stream) => {
+                let SentEvent { name, id, data } = stream.next().await?;
+                // It says that the end follows.
+                (name != "close").then(|| Told::of(&name, data, &json!({ "cursor": id })))
+            }
+            Self::Poll(poll) => poll.told().await,
         }
     }
 

@@ -7,5 +7,6 @@ that repeating it never makes a second one.
 from .client import AsyncClient, Client
 from .errors import NotAcknowledged, OrionError, Rejected
 from .retries import Retries
+from .streams import StreamedSignal
 
-__all__ = ["AsyncClient", "Client", "NotAcknowledged", "OrionError", "Rejected", "Retries"]
+__all__ = ["AsyncClient", "Client", "NotAcknowledged", "OrionError", "Rejected", "Retries", "StreamedSignal"]

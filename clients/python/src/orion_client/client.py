@@ -26,6 +26,7 @@ from .models import (
 )
 from .requests import Request
 from .retries import Attempts, Retries
+from .streams import Follower, StreamedSignal
 
 End = Literal["confirmed", "invalidated"]
 _PAGE = 500
@@ -45,6 +46,7 @@ class Client:
         self, url: str, token: str | None = None, *, retries: Retries = Retries(), timeout: float = 10.0
     ) -> None:
         self._retries = retries
+        self._timeout = timeout
         self._http = httpx.Client(
             base_url=url, headers=_headers(token), params={"protocol": "1"}, timeout=timeout
         )
@@ -88,7 +90,7 @@ class Client:
         return cast(SignalLife, self._send(requests.get(requests.signal_path(id))))
 
     def signals(self, **filters: object) -> Iterator[Signal]:
-        """Returns signals, newest first, page by page: `status`, `symbol`, `killzone`, `since`."""
+        """Returns signals, newest first, page by page: `status`, `symbol`, `killzone`, `since`, and the filters of `signals_stream`."""
         before = None
         while True:
             page = cast(Signals, self._send(requests.get("/api/signals", limit=_PAGE, before=before, **filters)))
@@ -96,6 +98,32 @@ class Client:
             before = page.get("next")
             if before is None:
                 return
+
+    def signals_stream(self, since: str | None = None, **filters: object) -> Iterator[StreamedSignal]:
+        """Follows the signals for ever: the current ones first, or those after the cursor `since`, then live.
+
+        After a disconnect it goes on where it was, each change once and in order, until no connection succeeds for
+        `Retries.give_up_after`. If the server no longer has what was missed, the current signals come again. Keep the
+        `cursor` to go on in another process. Filters: `symbols`, `min_confidence`, `directions`, `killzones`, `setups`,
+        `sources`, `statuses`; several values as a list.
+        """
+        follower = Follower(self._retries, since, filters, self._timeout)
+        while True:
+            try:
+                answer = self._http.send(follower.request(self._http), stream=True)
+                try:
+                    if not answer.is_success:
+                        answer.read()
+                    pause = follower.after_answer(answer)
+                    if pause is None:
+                        for text in answer.iter_text():
+                            yield from follower.take(text)
+                        pause = follower.after_end()
+                finally:
+                    answer.close()
+            except httpx.TransportError as error:
+                pause = follower.after_error(error)
+            time.sleep(pause)
 
     def stats(self, **filters: object) -> Statistics:
         """Returns the outcomes of confirmed signals: `symbol`, `source`, `since`, `feed`."""
@@ -131,6 +159,7 @@ class AsyncClient:
         self, url: str, token: str | None = None, *, retries: Retries = Retries(), timeout: float = 10.0
     ) -> None:
         self._retries = retries
+        self._timeout = timeout
         self._http = httpx.AsyncClient(
             base_url=url, headers=_headers(token), params={"protocol": "1"}, timeout=timeout
         )
@@ -174,7 +203,7 @@ class AsyncClient:
         return cast(SignalLife, await self._send(requests.get(requests.signal_path(id))))
 
     async def signals(self, **filters: object) -> AsyncIterator[Signal]:
-        """Returns signals, newest first, page by page: `status`, `symbol`, `killzone`, `since`."""
+        """Returns signals, newest first, page by page: `status`, `symbol`, `killzone`, `since`, and the filters of `signals_stream`."""
         before = None
         while True:
             request = requests.get("/api/signals", limit=_PAGE, before=before, **filters)
@@ -184,6 +213,27 @@ class AsyncClient:
             before = page.get("next")
             if before is None:
                 return
+
+    async def signals_stream(self, since: str | None = None, **filters: object) -> AsyncIterator[StreamedSignal]:
+        """Follows the signals for ever; see `Client.signals_stream`."""
+        follower = Follower(self._retries, since, filters, self._timeout)
+        while True:
+            try:
+                answer = await self._http.send(follower.request(self._http), stream=True)
+                try:
+                    if not answer.is_success:
+                        await answer.aread()
+                    pause = follower.after_answer(answer)
+                    if pause is None:
+                        async for text in answer.aiter_text():
+                            for streamed in follower.take(text):
+                                yield streamed
+                        pause = follower.after_end()
+                finally:
+                    await answer.aclose()
+            except httpx.TransportError as error:
+                pause = follower.after_error(error)
+            await asyncio.sleep(pause)
 
     async def stats(self, **filters: object) -> Statistics:
         """Returns the outcomes of confirmed signals: `symbol`, `source`, `since`, `feed`."""

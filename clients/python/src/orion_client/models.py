@@ -148,6 +148,8 @@ class EndRequest(TypedDict):
     """`confirmed` or `invalidated`."""
     reason: NotRequired[str | None]
     """Why it is invalidated: `manual` if absent."""
+    dry_run: NotRequired[bool | None]
+    """Only validate: nothing is published."""
 
 
 class ErrorBody(TypedDict):
@@ -425,6 +427,28 @@ class Revoked(TypedDict):
     success: bool
     timestamp: str
     user: str
+
+
+class RpcAnswer(TypedDict):
+    """The answer of JSON-RPC 2.0: `result`, or `error`."""
+    jsonrpc: str
+    id: NotRequired[Any]
+    result: NotRequired[dict[str, Any] | None]
+    error: NotRequired[dict[str, Any] | None]
+
+
+class RpcMessage(TypedDict):
+    """A message of JSON-RPC 2.0."""
+    jsonrpc: str
+    """`2.0`."""
+    id: NotRequired[Any]
+    """A number or text, repeated in the answer; absent in a notification."""
+    method: str
+    """`initialize`, `tools/list`, `tools/call`, …"""
+    params: NotRequired[dict[str, Any] | None]
+
+RpcRefusal: TypeAlias = "ErrorBody | RpcAnswer"
+"""An error of this server, or of JSON-RPC 2.0."""
 
 Session: TypeAlias = 'Literal["forex", "globex", "always"]'
 """The weekly timetable of an instrument."""

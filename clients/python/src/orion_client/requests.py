@@ -44,8 +44,13 @@ def publish(events: EventRequest | Sequence[EventRequest], at_least_once: bool) 
     return Request("POST", "/api/events", body, repeatable=at_least_once)
 
 
+def text(value: object) -> str:
+    """Returns a value as it stands in an address: lists with commas."""
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple, set, frozenset)) else str(value)
+
+
 def get(path: str, **query: object) -> Request:
-    return Request("GET", path, query={name: str(value) for name, value in query.items() if value is not None})
+    return Request("GET", path, query={name: text(value) for name, value in query.items() if value is not None})
 
 
 def signal_path(id: str) -> str:

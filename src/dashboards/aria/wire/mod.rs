@@ -210,7 +210,7 @@ fn kinds(event: &Event) -> &'static [&'static str] {
         Event::Price(_) => &["tick"],
         Event::Signal(signal) if signal.is_news() => &["signal", "idea", "smc_idea"],
         // ARIA has no message for the end of a signal.
-        Event::Signal(_) => &[],
+        Event::Signal(_) | Event::Cursor(_) | Event::Killzone(_) => &[],
         Event::RelayedMessage(published) => match published.kind {
             types::ORDER_UPDATE => &["order_update"],
             // One page listens to one name, one to the other.
@@ -236,6 +236,8 @@ fn frame(kind: &str, event: &Event) -> Utf8Bytes {
             envelope(kind, &iso(signal.updated_at), &data)
         }
         Event::RelayedMessage(published) => envelope(kind, &iso(published.at), &published.data),
+        // It has no message of any type.
+        Event::Cursor(_) | Event::Killzone(_) => Utf8Bytes::default(),
     }
 }
 
@@ -257,5 +259,6 @@ pub fn symbol(event: &Event) -> Option<Cow<'_, str>> {
         Event::RelayedMessage(published) => {
             serde_json::from_str::<SymbolField<'_>>(&published.data).ok().map(|about| about.symbol)
         }
+        Event::Cursor(_) | Event::Killzone(_) => None,
     }
 }

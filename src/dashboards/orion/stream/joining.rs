@@ -12,7 +12,8 @@ use crate::domain::{Event, PROTOCOL, Position, Signal, SignalState};
 use crate::hub::{Envelope, Selection, Snapshot, Topics};
 use crate::store::SignalChange;
 use crate::transport::command::SubscriptionRequest;
-use crate::transport::messages::{Subscribed, Typed, encode};
+use crate::transport::completeness::Completeness;
+use crate::transport::messages::{Subscribed, Typed, encode, killzone_now};
 use crate::transport::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 use crate::transport::ws::Client;
 
@@ -32,7 +33,8 @@ impl OrionProtocol {
 
     /// The request of a native client that does not subscribe.
     pub(super) fn everything(&self) -> SubscriptionRequest {
-        SubscriptionRequest { topics: Topics::market(), replay: self.replay, ..SubscriptionRequest::default() }
+        let topics = Topics { filter: self.filter.clone(), ..Topics::market() };
+        SubscriptionRequest { topics, replay: self.replay, ..SubscriptionRequest::default() }
     }
 
     /// Joins the client to everything, if it has not subscribed yet.
@@ -54,17 +56,21 @@ impl OrionProtocol {
             let before = client.topics();
             let wanted = &request.topics;
             let mut signals = snapshot.signals_by_age(|signal, age| {
-                let is_new = !before.signals.contains(&signal.symbol);
+                let is_new = !before.contain_signal(signal);
                 // A client that asks for a replay later gets what its first snapshot left out.
                 let is_asked_for = is_new || (request.replay.is_some() && recovered.is_none());
-                wanted.signals.contains(&signal.symbol) && is_asked_for && self.is_due(request, recovered, signal, age)
+                wanted.contain_signal(signal) && is_asked_for && self.is_due(request, recovered, signal, age)
             });
-            signals.retain(|publication| !self.has_sent(publication, &before.signals));
+            signals.retain(|publication| !self.has_sent(publication, &before));
+            if before.refilters(wanted) {
+                // What the previous filters have left out was never sent.
+                self.completeness = Completeness::default();
+            }
             self.has_joined |= !wanted.signals.is_none();
             self.set_signals(&wanted.signals, snapshot.position().seq);
             self.snapshot.extend(signals.iter().filter_map(|publication| match publication.event() {
                 Event::Signal(signal) => Some((signal.id.clone(), publication.seq()?)),
-                Event::Price(_) | Event::RelayedMessage(_) => None,
+                _ => None,
             }));
             client.put(snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol)));
             client.put(signals);
@@ -85,9 +91,9 @@ impl OrionProtocol {
     }
 
     /// Whether this connection, which is subscribed to `subscribed`, has been sent a signal's state, or will be.
-    fn has_sent(&self, publication: &Envelope, subscribed: &Selection) -> bool {
+    fn has_sent(&self, publication: &Envelope, subscribed: &Topics) -> bool {
         let (Event::Signal(signal), Some(seq)) = (publication.event(), publication.seq()) else { return false };
-        subscribed.contains(&signal.symbol)
+        subscribed.contain_signal(signal)
             && (self.completeness.after(&signal.symbol).is_none_or(|after| seq > after)
                 || self.completeness.has_gap_after(seq)
                 || self.snapshot.contains_key(&signal.id))
@@ -138,7 +144,7 @@ impl OrionProtocol {
         request: &SubscriptionRequest,
     ) -> Result<bool, Gone> {
         let epoch = self.gateway.hub.position().epoch;
-        let (wanted, target) = (&request.topics.signals, self.completeness.after_all());
+        let (wanted, target) = (&request.topics, self.completeness.after_all());
         let (mut seq, mut whole) = (from, !self.completeness.has_gap_after(from));
         while seq < target {
             let page = match resume::read_changes(&self.gateway.log, seq).await {
@@ -148,7 +154,7 @@ impl OrionProtocol {
             seq = page.last().map_or(target, |last| last.seq);
             let mut frames = Vec::new();
             for SignalChange { seq, signal, latest } in page {
-                let after = self.completeness.after(&signal.symbol).filter(|_| wanted.contains(&signal.symbol));
+                let after = self.completeness.after(&signal.symbol).filter(|_| wanted.contain_signal(&signal));
                 if after.is_none_or(|after| seq > after) {
                     continue;
                 }
@@ -161,7 +167,7 @@ impl OrionProtocol {
             }
             client.write(frames).await?;
         }
-        self.completeness.fill(wanted, from);
+        self.completeness.fill(&wanted.signals, from);
         if !whole {
             self.completeness.leave_gap_until(target);
         }
@@ -177,8 +183,8 @@ struct Resumer<'a> {
 
 impl ResumeRequest for Resumer<'_> {
     async fn send(&mut self, page: Vec<(Position, Signal)>) -> Result<(), Gone> {
-        let wanted = &self.request.topics.signals;
-        let missed = page.iter().filter(|(_, signal)| wanted.contains(&signal.symbol));
+        let wanted = &self.request.topics;
+        let missed = page.iter().filter(|(_, signal)| wanted.contain_signal(signal));
         let frames: Vec<_> = missed.map(|(position, signal)| wire::signal_frame(signal, position)).collect();
         self.client.write(frames).await
     }
@@ -207,7 +213,11 @@ fn join(client: &Client, snapshot: &Snapshot, request: &SubscriptionRequest, rec
         protocol: PROTOCOL,
         replay: request.granted_replay(snapshot).map(duration_text),
         max_hz: request.max_hz,
+        filters: request.filters(),
         last_event_id: None,
     };
     client.answer(encode(&Typed { kind: "subscribed", fields: &subscribed }));
+    if request.topics.clock {
+        client.put([Arc::new(killzone_now())]);
+    }
 }

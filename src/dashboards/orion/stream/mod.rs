@@ -11,18 +11,18 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{HeaderMap, Uri};
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::EVENTS;
 use crate::auth::TokenKind;
-use crate::domain::{SignalId, iso};
+use crate::domain::{SignalFilter, SignalId, iso};
+use crate::http::{ApiError, RawQuery};
 use crate::ingest::{MalformedBody, trimmed};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::close::Close;
-use crate::transport::command::{SubscriptionRequest, fault, parse_replay, short};
+use crate::transport::command::{SubscriptionRequest, fault, short};
 use crate::transport::completeness::Completeness;
 use crate::transport::lane::Slot;
 use crate::transport::messages::{ErrorObject, Pong, Typed, encode};
@@ -52,16 +52,9 @@ pub(super) fn routes(gateway: Arc<Gateway>, alarm_window: Duration) -> Router {
         .with_state((gateway, alarm_window))
 }
 
-/// Query parameters of the dashboard's stream.
-#[derive(Debug, Default, Deserialize)]
-struct OrionQuery {
-    since: Option<String>,
-    replay: Option<String>,
-}
-
 async fn dashboard(
     State((gateway, alarm_window)): State<StreamState>,
-    Query(OrionQuery { since, replay }): Query<OrionQuery>,
+    query: RawQuery,
     headers: HeaderMap,
     uri: Uri,
     handshake: Handshake,
@@ -70,8 +63,16 @@ async fn dashboard(
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
+    let query = match query {
+        Ok(Query(pairs)) => SubscriptionRequest::of_query(&pairs, &gateway.instruments),
+        Err(rejection) => return ApiError::from(rejection).into_response(),
+    };
+    if query.has_invalid_filter() {
+        // Before it could be told of the error, the client would get signals that it does not want.
+        return ApiError::of_faults(query.field_faults()).into_response();
+    }
     let may_push = gateway.may_push(&headers, &uri);
-    let protocol = OrionProtocol::dashboard(gateway.clone(), alarm_window, (since, replay), may_push);
+    let protocol = OrionProtocol::dashboard(gateway.clone(), alarm_window, query, may_push);
     handshake.serve(gateway, login, protocol)
 }
 
@@ -102,8 +103,10 @@ struct OrionProtocol {
     since: Option<String>,
     /// How far back snapshots reach by the handshake's query. A `subscribe` may override it.
     replay: Option<Duration>,
-    /// The error in the handshake's query, until it is sent. Boxed, because it is rare.
-    query_fault: Option<Box<ErrorObject>>,
+    /// Which signals the client gets by the handshake's query. A `subscribe` may override it.
+    filter: Option<Arc<SignalFilter>>,
+    /// The errors in the handshake's query, until they are sent.
+    query_faults: Vec<ErrorObject>,
     may_push: bool,
     may_read: bool,
     /// Set while the connection waits for the client's first `subscribe`.
@@ -127,20 +130,12 @@ struct SubscribeWait {
 }
 
 impl OrionProtocol {
-    /// Creates a dashboard's connection: without a `subscribe` it gets everything, or resumes from the cursor `since`.
-    /// `replay` is the unparsed query parameter.
-    fn dashboard(
-        gateway: Arc<Gateway>,
-        alarm_window: Duration,
-        (since, replay): (Option<String>, Option<String>),
-        may_push: bool,
-    ) -> Self {
-        let (replay, query_fault) = match replay.map(|replay| parse_replay(&replay.into())) {
-            Some(Ok(replay)) => (Some(replay), None),
-            Some(Err(fault)) => (None, Some(Box::new(fault))),
-            None => (None, None),
-        };
-        Self { since, replay, query_fault, ..Self::new(gateway, alarm_window, DASHBOARD, (may_push, true)) }
+    /// Creates a dashboard's connection: without a `subscribe` it gets everything that the query's filters admit, or resumes
+    /// from its cursor.
+    fn dashboard(gateway: Arc<Gateway>, alarm_window: Duration, query: SubscriptionRequest, may_push: bool) -> Self {
+        let SubscriptionRequest { since, replay, topics, faults, .. } = query;
+        let dashboard = Self::new(gateway, alarm_window, DASHBOARD, (may_push, true));
+        Self { since, replay, filter: topics.filter, query_faults: faults, ..dashboard }
     }
 
     /// Creates a pusher's connection: it gets nothing until it subscribes.
@@ -160,7 +155,8 @@ impl OrionProtocol {
             endpoint,
             since: None,
             replay: None,
-            query_fault: None,
+            filter: None,
+            query_faults: Vec::new(),
             may_push,
             may_read,
             waiting: None,
@@ -172,10 +168,11 @@ impl OrionProtocol {
 
     async fn subscribe(&mut self, client: &mut Client, data: &Value) -> Result<(), Gone> {
         self.waiting = None;
-        let mut request = SubscriptionRequest::parse(data, &self.gateway.instruments).without_user();
+        let request = SubscriptionRequest::parse(data, &self.gateway.instruments).without_user();
         for fault in &request.faults {
             answer(client, "error", fault);
         }
+        let mut request = request.or_filter(self.filter.as_ref());
         request.replay = request.replay.or(self.replay);
         // A cursor only applies to signals; prices have none.
         let since = request.since.as_deref().filter(|_| !request.topics.signals.is_none());
@@ -185,6 +182,8 @@ impl OrionProtocol {
         };
         let (before, head) = (client.topics().signals, self.gateway.hub.position());
         let seq = if before.is_none() { resume::reachable(since, &head) } else { resume::place(since, &head) };
+        // What other filters have left out cannot be sent in order any more.
+        let seq = seq.filter(|_| !client.topics().refilters(&request.topics));
         let Some(seq) = seq else {
             self.join_with_snapshot(client, &request, Some(false));
             return Ok(());
@@ -262,7 +261,7 @@ impl Protocol for OrionProtocol {
         if self.endpoint == PUSHER {
             return Ok(());
         }
-        if let Some(fault) = self.query_fault.take() {
+        for fault in std::mem::take(&mut self.query_faults) {
             answer(client, "error", &fault);
         }
         let request = self.everything();

@@ -242,7 +242,7 @@ impl Panel for Notifications {
             Event::RelayedMessage(published) if wire::is_personal(publication, types::NOTIFICATION) => {
                 Some(published.seq)
             }
-            Event::RelayedMessage(_) | Event::Signal(_) | Event::Price(_) => None,
+            _ => None,
         }
     }
 

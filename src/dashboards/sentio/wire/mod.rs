@@ -231,7 +231,7 @@ pub fn concerns_signals(event: &Event) -> bool {
         Event::RelayedMessage(published) => {
             published.kind == types::TRADE_SIGNALS && published.audience == Audience::All
         }
-        Event::Price(_) => false,
+        Event::Price(_) | Event::Cursor(_) | Event::Killzone(_) => false,
     }
 }
 
@@ -254,7 +254,7 @@ pub fn signal_list(sources: &[Arc<Envelope>], watchlist: Option<&Watchlist>, ins
                 (signal.symbol.to_string(), signal.accepted_at)
             }
             Event::RelayedMessage(published) => (watchlist::canonical(&published.key, instruments), published.at),
-            Event::Signal(_) | Event::Price(_) => continue,
+            _ => continue,
         };
         if latest.get(&name).is_none_or(|(before, _)| *before <= at) {
             latest.insert(name, (at, publication));
@@ -268,7 +268,7 @@ pub fn signal_list(sources: &[Arc<Envelope>], watchlist: Option<&Watchlist>, ins
 pub fn quote_list(prices: &[Arc<Envelope>], watchlist: &Watchlist) -> Vec<String> {
     let by_name = prices.iter().filter_map(|publication| match publication.event() {
         Event::Price(update) => Some((update.symbol.as_str(), publication)),
-        Event::Signal(_) | Event::RelayedMessage(_) => None,
+        _ => None,
     });
     entries(by_name, Some(watchlist))
 }
@@ -323,6 +323,7 @@ fn fields(event: &Event) -> Option<String> {
             entry.remove("symbol");
             serde_json::to_string(&entry)
         }
+        Event::Cursor(_) | Event::Killzone(_) => return None,
     };
     object.ok()?.strip_prefix('{').map(ToOwned::to_owned)
 }

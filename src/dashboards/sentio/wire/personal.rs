@@ -54,7 +54,7 @@ fn personal(publication: &Envelope, kind: MessageType) -> Option<&RelayedMessage
         Event::RelayedMessage(published) if published.kind == kind && published.audience != Audience::Admin => {
             Some(published)
         }
-        Event::RelayedMessage(_) | Event::Signal(_) | Event::Price(_) => None,
+        _ => None,
     }
 }
 
@@ -122,6 +122,6 @@ fn entries(messages: &[Arc<Envelope>]) -> Vec<&RawValue> {
 fn data(message: &Envelope) -> Option<&RawValue> {
     match message.event() {
         Event::RelayedMessage(published) => serde_json::from_str(&published.data).ok(),
-        Event::Signal(_) | Event::Price(_) => None,
+        _ => None,
     }
 }

@@ -137,6 +137,7 @@ impl PollingSessions {
                 is_ending: false,
                 delivery: Delivery::default(),
             }),
+            delay: OnceLock::new(),
             delivery_changed: Notify::new(),
         }))
     }

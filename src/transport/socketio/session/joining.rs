@@ -11,10 +11,11 @@ use crate::config::duration_text;
 use crate::domain::{PROTOCOL, Position, Signal};
 use crate::hub::{Envelope, Snapshot};
 use crate::transport::command::SubscriptionRequest;
-use crate::transport::messages::Subscribed;
+use crate::transport::completeness::Completeness;
+use crate::transport::messages::{Subscribed, killzone_now};
 use crate::transport::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 use crate::transport::socketio::personal::Backlog;
-use crate::transport::socketio::rooms::{emit_price, emit_replayed, emit_signal, is_full};
+use crate::transport::socketio::rooms::{emit_object, emit_replayed, emit_signal, is_full};
 
 /// A client that catches up and reads nothing for this long is disconnected.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,13 +55,14 @@ impl ClientSession {
         self.gateway.hub.with_snapshot(|snapshot| {
             self.hold_live(socket);
             let (wanted, before) = (&pending.request.topics, self.state.lock().topics.clone());
+            let after = before.with(wanted);
             let prices = snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.prices.contains(symbol));
             // If the gap since the cursor was not filled, the snapshot is complete, whatever the client has had.
             let whole = pending.recovered == Some(false);
             let replay = pending.request.replay.filter(|_| !whole);
             let signals = snapshot.signals_by_age(|signal, age| {
-                let is_new =
-                    wanted.signals.contains(&signal.symbol) && (whole || !before.signals.contains(&signal.symbol));
+                let is_new = if whole { wanted } else { &after }.contain_signal(signal)
+                    && (whole || !before.contain_signal(signal));
                 is_new && (signal.state.is_pending() || replay.is_none_or(|replay| age <= replay))
             });
             self.send_snapshot(socket, prices, signals);
@@ -126,6 +128,10 @@ impl ClientSession {
     /// Joins prices and signals. The newly joined signals have been emitted from `seq` on.
     fn join_market(&self, request: &SubscriptionRequest, seq: u64) {
         let mut state = self.state.lock();
+        if state.topics.refilters(&request.topics) {
+            // What the previous filters have left out was never emitted.
+            state.completeness = Completeness::default();
+        }
         state.topics = state.topics.with(&request.topics);
         let signals = state.topics.signals.clone();
         state.completeness.set(&signals, seq);
@@ -159,10 +165,14 @@ impl ClientSession {
             protocol: PROTOCOL,
             replay: request.granted_replay(snapshot).map(duration_text),
             max_hz: request.max_hz,
+            filters: request.filters(),
             last_event_id: request.user.then(|| snapshot.last_message()),
         };
         caller.acknowledge_with(socket, &answer, request);
         self.send_answer(socket, &caller, "subscribed", &answer);
+        if request.topics.clock {
+            self.disconnect_if_full(socket, emit_object(socket, &Arc::new(killzone_now())));
+        }
         Ok(())
     }
 }
@@ -178,8 +188,8 @@ struct Resumer<'a> {
 
 impl ResumeRequest for Resumer<'_> {
     async fn send(&mut self, page: Vec<(Position, Signal)>) -> Result<(), Gone> {
-        let wanted = &self.pending.request.topics.signals;
-        for (position, signal) in page.iter().filter(|(_, signal)| wanted.contains(&signal.symbol)) {
+        let wanted = &self.pending.request.topics;
+        for (position, signal) in page.iter().filter(|(_, signal)| wanted.contain_signal(signal)) {
             let until = Instant::now() + CATCH_UP_TIMEOUT;
             loop {
                 match emit_replayed(self.socket, signal, position) {
@@ -204,7 +214,7 @@ impl ResumeRequest for Resumer<'_> {
         }
         let before = session.state.lock().topics.prices.clone();
         for price in snapshot.prices(|symbol| wanted.prices.contains(symbol) && !before.contains(symbol)) {
-            if is_full(&emit_price(socket, &price)) {
+            if is_full(&emit_object(socket, &price)) {
                 return Err(NoRoom { reached });
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use socketioxide::extract::SocketRef;
 
 use super::{ClientSession, SessionState};
-use crate::hub::{Envelope, Outbox, Selection, Topics};
+use crate::hub::{Envelope, Hub, Outbox, Selection, Topics};
 use crate::transport::lane::MARKER;
 use crate::transport::resume::NoRoom;
 use crate::transport::socketio::{lanes, rooms, websocket};
@@ -27,7 +27,7 @@ impl ClientSession {
     pub(super) fn send_snapshot(&self, socket: &SocketRef, prices: Vec<Arc<Envelope>>, signals: Vec<Arc<Envelope>>) {
         let Some(lane) = websocket::lane(socket).filter(|_| !prices.is_empty() || !signals.is_empty()) else {
             for price in &prices {
-                self.disconnect_if_full(socket, rooms::emit_price(socket, price));
+                self.disconnect_if_full(socket, rooms::emit_object(socket, price));
             }
             for signal in &signals {
                 self.disconnect_if_full(socket, rooms::emit_signal(socket, signal));
@@ -92,11 +92,12 @@ impl ClientSession {
             self.spawn_limited(socket, limited.clone());
             state.limited = Some(limited);
         }
-        let Some(limited) = &state.limited else { return rooms::join(socket, &state.topics) };
+        let Some(limited) = &state.limited else { return rooms::join(socket, &state.topics, self.gateway.delay) };
         self.gateway.fanout.settle_outbox(limited);
         limited.set_price_interval(state.max_hz.map(lanes::interval));
         limited.set_topics(Topics { prices: state.topics.prices.clone(), ..Topics::default() });
-        rooms::join(socket, &Topics { prices: Selection::None, ..state.topics.clone() });
+        let others = Topics { prices: Selection::None, ..state.topics.clone() };
+        rooms::join(socket, &others, self.gateway.delay);
     }
 
     fn spawn_limited(&self, socket: &SocketRef, limited: Arc<Outbox>) {
@@ -119,8 +120,15 @@ impl ClientSession {
         });
     }
 
-    /// Goes over from the rooms to the lane of the WebSocket that the client has upgraded to. Call it under the hub's lock.
-    pub(in crate::transport::socketio) fn move_to_lane(&self, socket: &SocketRef) {
+    /// Goes over from the rooms to the lane of the WebSocket that the client has upgraded to. Call it under the lock of `locked`.
+    pub(in crate::transport::socketio) fn move_to_lane(&self, socket: &SocketRef, locked: &Arc<Hub>) {
+        if Arc::ptr_eq(locked, &self.gateway.hub) {
+            return self.take_lane(socket);
+        }
+        self.gateway.hub.with_snapshot(|_| self.take_lane(socket));
+    }
+
+    fn take_lane(&self, socket: &SocketRef) {
         self.hold_live(socket);
         // What was emitted into the rooms goes out before the marker.
         socket.leave_all();
@@ -134,6 +142,6 @@ impl ClientSession {
 /// client.
 fn emit_due(socket: &SocketRef, limited: &Outbox) {
     for price in limited.drain().map(|batch| batch.states).unwrap_or_default() {
-        rooms::emit_price(socket, &price).ok();
+        rooms::emit_object(socket, &price).ok();
     }
 }

@@ -1,0 +1,94 @@
+/** The page to share: the whole track record, with what it can and cannot show. */
+
+import type { Stats, TrackRecord } from "../../messages.ts";
+import { param, setParams } from "../address.ts";
+import * as api from "../api.ts";
+import { el, must, setText } from "../dom.ts";
+import * as format from "../format.ts";
+import { RecordCharts } from "./charts.ts";
+import { groups, heads, observedSince, RECORDS, told } from "./tables.ts";
+
+const REFRESH = 60_000;
+const NAMES = ["symbol", "source", "feed"] as const;
+
+const selects = NAMES.map((name) => must<HTMLSelectElement>(`[data-field='${name}']`));
+const charts = new RecordCharts(document);
+let loading: AbortController | undefined;
+
+function query(): Record<string, string> {
+  return Object.fromEntries(NAMES.map((name, place) => [name, selects[place]!.value]).filter(([, value]) => value !== ""));
+}
+
+/** Offers values beside those that are there, and keeps what is chosen. */
+function offer(select: HTMLSelectElement, values: readonly string[]): void {
+  const known = new Set([...select.options].map((option) => option.value));
+  select.append(...values.filter((value) => !known.has(value)).map((value) => el("option", { value }, value)));
+}
+
+function figures(all: Stats, open: number): HTMLElement[] {
+  const number = (value: number | null) => (value === null ? "–" : value.toFixed(2));
+  const rows: [string, string][] = [
+    ["Trades", String(all.trades)],
+    ["Open", String(open)],
+    ["Win rate, 95 %", told(all.win_rate)],
+    ["Mean result", all.expectancy_r === null ? "–" : format.multiple(all.expectancy_r)],
+    ["Sum of results", format.multiple(all.total_r)],
+    ["Greatest drawdown", `${all.max_drawdown_r.toFixed(2)} R`],
+    ["Profit factor", number(all.profit_factor)],
+    ["Brier score", number(all.brier)],
+  ];
+  return rows.map(([label, value]) => el("div", {}, el("dt", {}, label), el("dd", {}, value)));
+}
+
+function show(record: TrackRecord, records: api.Outcomes): void {
+  must("[data-list='figures']").replaceChildren(...figures(record.all, record.open));
+  for (const by of ["setup", "killzone", "source"] as const) must(`[data-list='${by}']`).replaceChildren(...groups(by, record[by]));
+  charts.show(records.outcomes, record.confidence);
+  setText(must("[data-field='since']"), observedSince(records) || "No confirmed signal has come to its end yet");
+  setText(must("[data-field='note']"), record.all.signals > 0 && record.all.few ? "Fewer than 30 trades: the rates say next to nothing" : "");
+}
+
+async function load(): Promise<void> {
+  loading?.abort();
+  const mine = (loading = new AbortController());
+  try {
+    const asked = query();
+    const [record, records] = await Promise.all([api.stats(asked, mine.signal), api.outcomes({ ...asked, limit: RECORDS }, mine.signal)]);
+    show(record, records);
+    offer(selects[0]!, Object.keys(record.symbol));
+    offer(selects[1]!, Object.keys(record.source));
+  } catch (error) {
+    if (!mine.signal.aborted) setText(must("[data-field='since']"), `Not available: ${String((error as Error).message)}`);
+  }
+}
+
+async function download(): Promise<void> {
+  const note = must("[data-field='download-note']");
+  try {
+    const records = await api.outcomes({ ...query(), limit: RECORDS }, AbortSignal.timeout(30_000));
+    const address = URL.createObjectURL(new Blob([JSON.stringify(records, null, 1)], { type: "application/json" }));
+    const link = el("a", { href: address, download: "orion-records.json" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 1_000);
+    setText(note, records.total > records.outcomes.length ? `The last ${records.outcomes.length} of ${records.total}` : "");
+  } catch (error) {
+    setText(note, `Not available: ${String((error as Error).message)}`);
+  }
+}
+
+setText(must("[data-field='host']"), location.host);
+for (const head of document.querySelectorAll(".record thead")) head.append(heads());
+NAMES.forEach((name, place) => {
+  const [select, value] = [selects[place]!, param(name) ?? ""];
+  offer(select, [value]);
+  select.value = value;
+  select.addEventListener("change", () => {
+    setParams({ [name]: select.value });
+    void load();
+  });
+});
+must("[data-action='download']").addEventListener("click", () => void download());
+setInterval(() => {
+  if (!document.hidden) void load();
+}, REFRESH);
+void load();
