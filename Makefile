@@ -131,6 +131,30 @@ bench: need-rust ## Run the benchmarks
 fmt: need-rust ## Format the Rust code
 	cargo fmt
 
+## Shipping
+
+# For another machine: make package FOR=aarch64-unknown-linux-musl, where rustup and a linker have it.
+PACKAGE := $(TARGET)/package
+TRIPLE = $(or $(FOR),$(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p'))
+
+.PHONY: package
+package: need-rust client ## The archive, .deb and .rpm of this machine, with SBOM, into target/package
+	@for tool in cargo-cyclonedx $(if $(findstring linux-gnu,$(TRIPLE)),cargo-deb cargo-generate-rpm); do \
+	  command -v $$tool >/dev/null || cargo install --locked $$tool; done
+	cargo build --profile dist --locked $(if $(FOR),--target $(FOR))
+	rm -rf $(PACKAGE) && mkdir -p $(PACKAGE)/archive
+	strip -o $(PACKAGE)/archive/orion-server $(TARGET)/$(if $(FOR),$(FOR)/)dist/orion-server
+	cp README.md CHANGELOG.md LICENSE .env.example $(PACKAGE)/archive/
+	tar -czf $(PACKAGE)/orion-server-$(TRIPLE).tar.gz -C $(PACKAGE)/archive .
+	rm -rf $(PACKAGE)/archive
+	cargo cyclonedx --format json --override-filename orion-server-$(TRIPLE).cdx
+	mv orion-server-$(TRIPLE).cdx.json $(PACKAGE)/
+ifneq ($(findstring linux-gnu,$(or $(FOR),$(shell rustc -vV 2>/dev/null))),)
+	cargo deb --no-build --profile dist $(if $(FOR),--target $(FOR)) --output $(PACKAGE)/
+	cargo generate-rpm --profile dist $(if $(FOR),--target $(FOR)) --output $(PACKAGE)/
+endif
+	ls -l $(PACKAGE)
+
 ## What they need
 
 $(CLIENT_MODULES): $(CLIENT)/package.json $(CLIENT)/package-lock.json
