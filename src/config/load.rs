@@ -185,7 +185,11 @@ impl Layers {
 
     fn unknown(&self, path: &str, kind: &str, known: &[String]) -> ConfigError {
         let section = |key: &String| key.split_once('.').map(|(section, _)| section.to_owned());
-        let same_name = || known.iter().find(|key| key.rsplit('.').next() == Some(kind)).cloned();
+        // The one that is least deep: `port` is the server's before a mail server's.
+        let same_name = || {
+            let named = known.iter().filter(|key| key.rsplit('.').next() == Some(kind));
+            named.min_by_key(|key| key.split('.').count()).cloned()
+        };
         let suggestion = names::nearest(kind, known.iter().cloned().chain(known.iter().filter_map(section)));
         ConfigError::UnknownKey {
             place: format!("{}:{}", self.file, self.line_of(path).unwrap_or(1)),
