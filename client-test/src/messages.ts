@@ -316,7 +316,7 @@ export interface KillzoneClock {
   readonly next: NextKillzone;
   readonly killzones: readonly KillzoneWindow[];
   /** The windows between `from` and `to`, oldest first; only if the query names both. */
-  readonly windows?: readonly OpenKillzone[] | null;
+  readonly windows?: readonly OpenKillzone[];
   /** Whether the clocks of New York and London are now not the usual five hours apart. */
   readonly clocks_differ: boolean;
   /** The times, up to two years ahead, in which they are not. */
@@ -771,8 +771,8 @@ export interface Revoked {
 export interface RpcAnswer {
   readonly jsonrpc: string;
   readonly id?: unknown;
-  readonly result?: Readonly<Record<string, unknown>> | null;
-  readonly error?: Readonly<Record<string, unknown>> | null;
+  readonly result?: Readonly<Record<string, unknown>>;
+  readonly error?: Readonly<Record<string, unknown>>;
 }
 
 /** A message of JSON-RPC 2.0. */
@@ -841,9 +841,9 @@ export interface Signals {
   readonly cursor: string;
   readonly next: string | null;
   /** With `wait`: the position of each of the signals. */
-  readonly cursors?: readonly string[] | null;
+  readonly cursors?: readonly string[];
   /** With `wait` and `since`: whether they are all changes after the cursor; if not, they are the current signals. */
-  readonly recovered?: boolean | null;
+  readonly recovered?: boolean;
 }
 
 export interface Sources {

@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::params::{Params, RawQuery, ReadAccess};
 use crate::domain::number::number;
 use crate::domain::{Bar, BarInterval, Direction, Fault, Killzone, iso, parse_time};
-use crate::engine::detect::{MarketLevels, Range, Zone, ZoneKind, Zones};
+use crate::engine::detect::{MarketLevels, PriceZone, Range, ZoneKind, Zones};
 use crate::ingest::PushError;
 
 /// Largest number of bars that are read for one answer.
@@ -87,9 +87,9 @@ struct LevelObject {
     low: f64,
 }
 
-impl From<Zone> for DetectionObject {
-    fn from(zone: Zone) -> Self {
-        let Zone { kind, direction, top, bottom, begins_at, known_at, touched_at, ended_at } = zone;
+impl From<PriceZone> for DetectionObject {
+    fn from(zone: PriceZone) -> Self {
+        let PriceZone { kind, direction, top, bottom, begins_at, known_at, touched_at, ended_at } = zone;
         let [touched_at, ended_at] = [touched_at, ended_at].map(|at| at.map(iso));
         Self { kind, direction, top, bottom, begins_at: iso(begins_at), known_at: iso(known_at), touched_at, ended_at }
     }
@@ -156,7 +156,7 @@ pub(super) async fn detections(
     Ok(Json(object).into_response())
 }
 
-fn zones(bars: &[Bar], interval: BarInterval, swing_length: usize) -> Vec<Zone> {
+fn zones(bars: &[Bar], interval: BarInterval, swing_length: usize) -> Vec<PriceZone> {
     let mut zones = Zones::new(interval.length(), swing_length);
     for bar in bars {
         zones.push(bar.opened_at, &bar.candle());

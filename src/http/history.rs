@@ -46,9 +46,11 @@ struct SignalsObject<'a> {
     next: Option<String>,
     /// With `wait`: the position of each of the signals.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     cursors: Option<Vec<String>>,
     /// With `wait` and `since`: whether they are all changes after the cursor; if not, they are the current signals.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     recovered: Option<bool>,
 }
 
@@ -195,7 +197,7 @@ async fn long_poll(state: &AppState, mut params: Params) -> Result<Response, Api
         limit,
     };
     params.finish()?;
-    let _waiting = match state.gateway.enter("poll", SIGNALS) {
+    let waiting = match state.gateway.enter("poll", SIGNALS) {
         Ok(slot) => {
             let membership = state.hub.join("native");
             membership.set(&request.topics);
@@ -207,7 +209,10 @@ async fn long_poll(state: &AppState, mut params: Params) -> Result<Response, Api
     let signals = events.iter().map(|(_, signal)| SignalObject::from(signal.as_ref())).collect();
     let cursors = Some(events.iter().map(|(position, _)| position.to_string()).collect());
     let answer = SignalsObject { signals, cursor: cursor.to_string(), next: None, cursors, recovered };
-    Ok(Json(answer).into_response())
+    let mut response = Json(answer).into_response();
+    // It counts as a client until the answer is written: a server that stops waits for it.
+    response.extensions_mut().insert(Arc::new(waiting));
+    Ok(response)
 }
 
 /// Returns a signal, the history of its states, and its outcome once it is known.

@@ -38,6 +38,7 @@ pub(super) struct ClockObject {
     killzones: Vec<WindowObject>,
     /// The windows between `from` and `to`, oldest first; only if the query names both.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     windows: Option<Vec<OpenWindowObject>>,
     /// Whether the clocks of New York and London are now not the usual five hours apart.
     clocks_differ: bool,

@@ -93,7 +93,7 @@ pub struct PingRequest {
 #[serde(untagged)]
 pub enum SubscriptionForms {
     /// Channels and symbols.
-    Request(SubscribeRequest),
+    Request(Box<SubscribeRequest>),
     /// Channels.
     Channels(Vec<ChannelName>),
     /// One channel.

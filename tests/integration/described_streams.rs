@@ -394,15 +394,15 @@ async fn every_sent_message_is_described() {
         .map(|kind| json!({"type": kind, "channels": ["all"], "payload": 1}));
     let mut listeners = Vec::new();
     for stream in [
-        ("orion_signals", "/ws/signals", text(&[&pushes[..], &narrowed[..], &[nonsense.clone()]].concat())),
-        ("orion_push", "/api/websocket", text(&[&pushes[..], &narrowed[..], &[nonsense.clone()]].concat())),
-        ("aria_desk", "/ws", text(&[&desk[..], &[nonsense.clone()]].concat())),
+        ("orion_signals", "/ws/signals", text(&[&pushes[..], &narrowed[..], std::slice::from_ref(&nonsense)].concat())),
+        ("orion_push", "/api/websocket", text(&[&pushes[..], &narrowed[..], std::slice::from_ref(&nonsense)].concat())),
+        ("aria_desk", "/ws", text(&[&desk[..], std::slice::from_ref(&nonsense)].concat())),
         ("aria_performance", "/monitoring/ws/performance", vec![]),
         ("sentio_signals", "/ws/trade-signals", text(&[symbols.clone(), nonsense.clone()])),
         ("sentio_market", "/ws/market-data", text(&[symbols, nonsense.clone()])),
         ("sentio_earnings", &format!("/ws/earnings{ana}"), text(&[named.clone(), nonsense.clone()])),
         ("sentio_notifications", &format!("/ws/notifications{ana}"), text(&[named, nonsense.clone()])),
-        ("sentio_user", &format!("/ws/user/ana{ana}"), text(&[nonsense.clone()])),
+        ("sentio_user", &format!("/ws/user/ana{ana}"), text(std::slice::from_ref(&nonsense))),
         ("sentio_admin", "/ws/admin", text(&[json!({"action": "subscribe", "admin_token": ADMIN}), nonsense.clone()])),
         ("sentio_admin_status", "/ws/admin", vec![ADMIN.to_owned()]),
         (

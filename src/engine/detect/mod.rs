@@ -41,7 +41,7 @@ pub use shift::{Shift, Shifts};
 pub use structure::{Break, BreakKind, Structure};
 pub use sweeps::{Sweep, Sweeps};
 pub use swings::{Extreme, Pivot, Swings};
-pub use zones::{Zone, ZoneKind, Zones};
+pub use zones::{PriceZone, ZoneKind, Zones};
 
 use crate::domain::Candle;
 

@@ -22,7 +22,7 @@ pub enum ZoneKind {
 
 /// A zone. Everything that is known about it became known at the close of a bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Zone {
+pub struct PriceZone {
     /// A gap or a block.
     pub kind: ZoneKind,
     /// Long when the market rose from it.
@@ -48,7 +48,7 @@ pub struct Zones {
     length: Duration,
     /// When each bar opened, by its index.
     opened: Vec<DateTime<Utc>>,
-    found: Vec<Zone>,
+    found: Vec<PriceZone>,
 }
 
 impl Zones {
@@ -75,7 +75,7 @@ impl Zones {
     }
 
     /// Returns the zones in the order in which they became known.
-    pub fn finish(self) -> Vec<Zone> {
+    pub fn finish(self) -> Vec<PriceZone> {
         self.found
     }
 
@@ -84,7 +84,7 @@ impl Zones {
         let Some(begins_at) = self.opened_at(index) else { return };
         if self.open((kind, direction, top, bottom), begins_at).is_none() {
             let (touched_at, ended_at) = (None, None);
-            self.found.push(Zone { kind, direction, top, bottom, begins_at, known_at, touched_at, ended_at });
+            self.found.push(PriceZone { kind, direction, top, bottom, begins_at, known_at, touched_at, ended_at });
         }
     }
 
@@ -102,8 +102,9 @@ impl Zones {
         }
     }
 
-    fn open(&mut self, (kind, direction, ..): Edges, begins_at: DateTime<Utc>) -> Option<&mut Zone> {
-        let is_same = |zone: &&mut Zone| (zone.kind, zone.direction, zone.begins_at) == (kind, direction, begins_at);
+    fn open(&mut self, (kind, direction, ..): Edges, begins_at: DateTime<Utc>) -> Option<&mut PriceZone> {
+        let is_same =
+            |zone: &&mut PriceZone| (zone.kind, zone.direction, zone.begins_at) == (kind, direction, begins_at);
         self.found.iter_mut().rev().filter(|zone| zone.ended_at.is_none()).find(is_same)
     }
 
@@ -137,7 +138,7 @@ mod tests {
         parse_time("2026-01-15T07:00:00Z").unwrap() + TimeDelta::minutes(5) * i32::try_from(bar).unwrap()
     }
 
-    fn zones(bars: &[Candle]) -> Vec<Zone> {
+    fn zones(bars: &[Candle]) -> Vec<PriceZone> {
         let mut zones = Zones::new(LENGTH, 2);
         for (n, bar) in bars.iter().enumerate() {
             zones.push(at(n), bar);
@@ -154,7 +155,7 @@ mod tests {
             candle(1.7, 1.8, 1.3, 1.7),
             candle(1.7, 1.8, 1.0, 1.1),
         ];
-        let gap = Zone {
+        let gap = PriceZone {
             kind: ZoneKind::FairValueGap,
             direction: Direction::Long,
             top: 1.4,
@@ -166,9 +167,9 @@ mod tests {
         };
         assert_eq!(zones(&bars[..2]), [], "not known before the close of the third bar");
         assert_eq!(zones(&bars[..3]), [gap]);
-        let touched = Zone { touched_at: Some(at(4)), ..gap };
+        let touched = PriceZone { touched_at: Some(at(4)), ..gap };
         assert_eq!(zones(&bars[..4]), [touched]);
-        assert_eq!(zones(&bars), [Zone { ended_at: Some(at(5)), ..touched }]);
+        assert_eq!(zones(&bars), [PriceZone { ended_at: Some(at(5)), ..touched }]);
     }
 
     proptest! {
@@ -177,7 +178,7 @@ mod tests {
         fn later_bars_change_nothing_that_was_known(bars in series(), cut in 0usize..250) {
             let cut = cut.min(bars.len());
             let known = |time: DateTime<Utc>| time <= at(cut);
-            let then = zones(&bars).into_iter().filter(|zone| known(zone.known_at)).map(|zone| Zone {
+            let then = zones(&bars).into_iter().filter(|zone| known(zone.known_at)).map(|zone| PriceZone {
                 touched_at: zone.touched_at.filter(|time| known(*time)),
                 ended_at: zone.ended_at.filter(|time| known(*time)),
                 ..zone

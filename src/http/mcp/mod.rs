@@ -119,9 +119,9 @@ pub(super) struct RpcMessage {
 pub(super) struct RpcAnswer {
     jsonrpc: String,
     id: Option<Value>,
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     result: Option<Value>,
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     error: Option<Value>,
 }
 

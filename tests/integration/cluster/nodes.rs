@@ -141,7 +141,7 @@ impl TestCluster {
     /// Runs a command with the settings of the first node. Returns its exit code and its output.
     pub(super) async fn command(&self, args: &[&str]) -> (Option<i32>, String) {
         let settings: BTreeMap<_, _> = self.nodes[0].env().into_iter().collect();
-        let output = binary().args(args).envs(settings).output().await.unwrap();
+        let output = binary().args(args).env("PORT", "0").envs(settings).output().await.unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code(), text)
     }

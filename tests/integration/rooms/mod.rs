@@ -106,7 +106,10 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("domain", "*"),
             ("listener", "ConnectionRegistry KillSwitch Peer SlowConnection"),
             ("notify", "LineError Notices ReceiverState"),
-            ("engine", "LaneStatus detect::MarketLevels detect::Range detect::Zone detect::ZoneKind detect::Zones"),
+            (
+                "engine",
+                "LaneStatus detect::MarketLevels detect::Range detect::PriceZone detect::ZoneKind detect::Zones",
+            ),
             ("transport", "Gateway close::Close command describe events messages poll resume sse throttle"),
             ("hub", "Channels Hub Selection Topics"),
             ("pipeline", "Feeds LaneStatus"),
@@ -155,7 +158,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("config", "ClusterSettings"),
             ("domain", "*"),
             ("hub", "Envelope Hub Sink"),
-            ("pipeline", "Handle Request SubmitError clock"),
+            ("pipeline", "Handle MAX_QUIET Request SubmitError clock"),
             (
                 "store",
                 "AppendReceipt Appending ChainLink EventLog Health LocalLog LogEntries LogHeads Publisher Reader \

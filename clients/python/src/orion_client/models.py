@@ -274,7 +274,7 @@ class KillzoneClock(TypedDict):
     next: NextKillzone
     """The window that begins next."""
     killzones: list[KillzoneWindow]
-    windows: NotRequired[list[OpenKillzone] | None]
+    windows: NotRequired[list[OpenKillzone]]
     """The windows between `from` and `to`, oldest first; only if the query names both."""
     clocks_differ: bool
     """Whether the clocks of New York and London are now not the usual five hours apart."""
@@ -624,8 +624,8 @@ class RpcAnswer(TypedDict):
     """The answer of JSON-RPC 2.0: `result`, or `error`."""
     jsonrpc: str
     id: NotRequired[Any]
-    result: NotRequired[dict[str, Any] | None]
-    error: NotRequired[dict[str, Any] | None]
+    result: NotRequired[dict[str, Any]]
+    error: NotRequired[dict[str, Any]]
 
 
 class RpcMessage(TypedDict):
@@ -740,9 +740,9 @@ class Signals(TypedDict):
     cursor: str
     """The log's position before the page was read: a client that resumes from it misses nothing."""
     next: str | None
-    cursors: NotRequired[list[str] | None]
+    cursors: NotRequired[list[str]]
     """With `wait`: the position of each of the signals."""
-    recovered: NotRequired[bool | None]
+    recovered: NotRequired[bool]
     """With `wait` and `since`: whether they are all changes after the cursor; if not, they are the current signals."""
 
 
