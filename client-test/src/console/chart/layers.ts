@@ -51,6 +51,13 @@ export class Scale {
   y(price: number): number | null {
     return this.series.priceToCoordinate(price);
   }
+
+  /** The edges of a span of prices, cut off like those of time: where the bars are flat, a zone can be millions of pixels high. */
+  heights(upper: number, lower: number, height: number): [top: number, bottom: number] | null {
+    const [top, bottom] = [this.y(upper), this.y(lower)];
+    if (top === null || bottom === null || bottom <= 0 || top >= height) return null;
+    return [Math.max(top, -EDGE), Math.min(bottom, height + EDGE)];
+  }
 }
 
 /** One layer of the chart; `paint` is called with a context in CSS pixels. */
@@ -106,14 +113,14 @@ export class KillzoneLayer extends Layer {
 export class ZoneLayer extends Layer {
   zones: readonly Detection[] = [];
 
-  protected override paint(context: CanvasRenderingContext2D, width: number): void {
+  protected override paint(context: CanvasRenderingContext2D, width: number, height: number): void {
     context.font = FONT;
     context.textBaseline = "middle";
     for (const zone of this.zones) {
       const span = this.scale.span(seconds(zone.begins_at), zone.ended_at === null ? null : seconds(zone.ended_at), width);
-      const [top, bottom] = [this.scale.y(zone.top), this.scale.y(zone.bottom)];
-      if (span === null || top === null || bottom === null) continue;
-      const [left, right] = span;
+      const heights = this.scale.heights(zone.top, zone.bottom, height);
+      if (span === null || heights === null) continue;
+      const [[left, right], [top, bottom]] = [span, heights];
       const colour = zone.direction === "long" ? this.theme.up : this.theme.down;
       const isGap = zone.kind === "fair_value_gap";
       context.fillStyle = faded(colour, zone.ended_at === null ? 0.16 : 0.07);

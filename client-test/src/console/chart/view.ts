@@ -199,7 +199,8 @@ export class ChartView {
     this.chart.applyOptions({
       layout: { background: { type: ColorType.Solid, color: panel }, textColor: text },
       grid: { vertLines: { color: faded(line, 0.5) }, horzLines: { color: faded(line, 0.5) } },
-      rightPriceScale: { borderColor: line },
+      // Room for the longest price: a wider one would shift the chart.
+      rightPriceScale: { borderColor: line, minimumWidth: 84 },
       timeScale: { borderColor: line },
       crosshair: { vertLine: { color: faint, labelBackgroundColor: faint }, horzLine: { color: faint, labelBackgroundColor: faint } },
     });
