@@ -141,12 +141,15 @@ test("a live price goes on at the last bar", async () => {
 test("the keyboard moves, steps through signals and opens one", async () => {
   const chart = page.getByRole("application", { name: "Price chart" });
   await chart.focus();
-  const range = () => page.evaluate(() => window.orionChart!.view!.chart.timeScale().getVisibleLogicalRange()!);
-  const before = await range();
+  // The library moves with the next frame.
+  const before = await page.evaluate(() => window.orionChart!.view!.chart.timeScale().getVisibleLogicalRange()!);
   await page.keyboard.press("ArrowLeft");
-  assert.ok((await range()).from < before.from);
+  await page.waitForFunction(({ from }) => window.orionChart!.view!.chart.timeScale().getVisibleLogicalRange()!.from < from, before);
   await page.keyboard.press("-");
-  assert.ok((await range()).to - (await range()).from > before.to - before.from);
+  await page.waitForFunction(({ from, to }) => {
+    const range = window.orionChart!.view!.chart.timeScale().getVisibleLogicalRange()!;
+    return range.to - range.from > to - from;
+  }, before);
   await page.keyboard.press("Escape");
   await page.keyboard.press("n");
   await page.waitForFunction(() => /EURUSD long at 1.08710, Pending/.test(document.querySelector("[data-field='announcer']")!.textContent!));
