@@ -75,10 +75,15 @@ pub(crate) struct SentEvent {
 }
 
 impl EventStream {
-    /// Opens a stream; `None` when the process is away.
+    /// Opens a stream; `None` when the process is away, or about to be.
     pub(crate) async fn open(addr: SocketAddr, path: &str, last_event_id: &str) -> Option<Self> {
         let request = reqwest::Client::new().get(format!("http://{addr}{path}"));
         let response = request.header("last-event-id", last_event_id).send().await.ok()?;
+        if response.status() == 503 {
+            let refusal: Value = response.json().await.ok()?;
+            assert_eq!(refusal["code"], "draining", "{refusal}");
+            return None;
+        }
         assert_eq!(
             (response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()),
             (200, "text/event-stream")
