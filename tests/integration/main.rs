@@ -52,6 +52,7 @@ mod personal;
 mod places;
 mod polling_answers;
 mod polling_sessions;
+mod presence;
 mod private;
 mod process;
 mod protocol;

@@ -64,7 +64,8 @@ async fn the_overview_lists_clients_queues_and_refusals() {
     );
     let native = of(&body["presence"], "transport", "native");
     assert_eq!((&native["clients"], &native["prices"], &native["signals"]), (&2.into(), &2.into(), &2.into()));
-    let socketio = json!({"transport": "socketio", "clients": 2, "prices": 2, "signals": 0, "messages": 0});
+    let socketio = json!({"transport": "socketio", "clients": 2, "prices": 2, "signals": 0, "messages": 0, "clock": 0,
+        "presence": 0});
     assert_eq!(of(&body["presence"], "transport", "socketio"), &socketio);
     assert_eq!((&body["logins"], &body["log"]["events"], &body["log"]["pending"]), (&1.into(), &1.into(), &1.into()));
     assert!(body["log"]["position"].as_str().unwrap().ends_with(":1"), "{body}");

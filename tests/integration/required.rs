@@ -197,6 +197,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/outcomes",
             "/api/instruments",
             "/api/killzones",
+            "/api/presence",
             "/api/stream",
             "/metrics",
             "/api/prices/live",
@@ -233,6 +234,7 @@ pub(crate) fn routes() -> Vec<Route> {
         [
             "/api/admin/overview",
             "/api/admin/cluster",
+            "/api/admin/presence",
             "/api/v1/admin/users",
             "/api/v1/admin/subscribers",
             "/api/v1/admin/analytics/revenue",
