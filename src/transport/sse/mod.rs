@@ -105,9 +105,10 @@ impl SseConnection {
             transport: "sse",
             endpoint,
             peer,
-            user: login.as_ref().map(|login| login.identity().user.clone()),
+            user: login.as_ref().and_then(UserSession::user).map(|principal| principal.user.clone()),
             socketio: None,
             unless_noted: ConnectionEnd::Peer,
+            is_own_page: false,
         };
         let mut guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
