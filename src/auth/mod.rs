@@ -63,6 +63,8 @@ pub struct Tokens {
     open_delay: Delay,
     ingest: Option<Secret>,
     admin: Option<Secret>,
+    /// Whether that is the one of the first start.
+    has_first_admin: bool,
     read: Option<Secret>,
     read_auth: ReadAuth,
     jwt: Option<Arc<Jwt>>,
@@ -88,6 +90,7 @@ impl Tokens {
             open_delay: Delay::of(open_delay),
             ingest: ingest_token,
             admin: admin_token,
+            has_first_admin: false,
             read: read_token,
             read_auth,
             jwt,
@@ -126,20 +129,20 @@ impl Tokens {
         Self { stored, ..self }
     }
 
-    /// Sets the admin token, if the settings have none.
+    /// Sets the admin token of the first start, if the settings have none.
     #[must_use]
     pub fn with_admin(self, token: Option<Secret>) -> Self {
-        Self { admin: self.admin.or(token), ..self }
+        let has_first_admin = self.admin.is_none() && token.is_some();
+        Self { admin: self.admin.or(token), has_first_admin, ..self }
     }
 
-    /// Returns the environment variables of the tokens and keys that the settings have.
+    /// Returns the environment variables of the shared tokens that the settings have.
     pub fn settings(&self) -> Vec<&'static str> {
         [
             (self.ingest.is_some(), "ORION_INGEST_TOKEN"),
-            (self.admin.is_some(), "ORION_ADMIN_TOKEN"),
+            (self.admin.is_some() && !self.has_first_admin, "ORION_ADMIN_TOKEN"),
             (self.read.is_some(), "ORION_READ_TOKEN"),
             (self.delayed_read.is_some(), "ORION_DELAYED_READ_TOKEN"),
-            (self.jwt.is_some(), "ORION_JWT_SECRET"),
         ]
         .into_iter()
         .filter_map(|(is_set, name)| is_set.then_some(name))

@@ -9,7 +9,6 @@ use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::AppState;
 use super::admin::{AdminAccess, admit, presented};
@@ -88,7 +87,7 @@ impl From<&Arc<StoredToken>> for StoredTokenObject {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StoredTokens)]
 pub(super) struct StoredTokensObject {
-    /// The environment variables of the tokens and keys that the settings have; they are changed there.
+    /// The environment variables of the shared tokens that the settings have; they are changed there.
     settings: Vec<&'static str>,
     /// The stored tokens, by name.
     tokens: Vec<StoredTokenObject>,
@@ -251,7 +250,7 @@ fn read(body: &Value) -> Result<TokenRequest, Vec<Fault>> {
     }
     match (known, delay) {
         (Some(kind), Some(delay)) if faults.is_empty() => {
-            let name = name.unwrap_or_else(|| format!("{}-{:.8}", kind.name(), Uuid::new_v4().simple()));
+            let name = name.unwrap_or_else(|| format!("{}-{:08x}", kind.name(), rand::random::<u32>()));
             Ok(TokenRequest { kind, name, user, delay, expires_at: expires_at.flatten() })
         }
         _ => Err(faults),

@@ -30,7 +30,7 @@ function snippets(secret: string): Record<string, string> {
   ];
   const second = options.length === 0 ? "" : `, { ${options.join(", ")} }`;
   const post = (route: string, body: object): string =>
-    [`curl ${server}${route} \\`, `  -H 'Authorization: Bearer ${secret}' \\`, "  -H 'Content-Type: application/json' \\", `  -d '${JSON.stringify(body)}'`].join("\n");
+    [`curl ${server}${route} \\`, `  -H 'Authorization: Bearer ${secret}' \\`, "  -H 'Content-Type: application/json' \\", `  -d '${JSON.stringify(body, null, 1)}'`].join("\n");
   return {
     dashboard: [
       'import { io } from "socket.io-client";',
