@@ -20,6 +20,9 @@ pub struct ServerSettings {
     /// TCP port; 0 lets the system choose. Default 8080.
     #[serde(deserialize_with = "value::whole")]
     pub port: u16,
+    /// Whether a first start makes an admin token where no token is set, and shows the console's start page. Default on.
+    #[serde(deserialize_with = "value::flag")]
+    pub first_run: bool,
     /// Origins for CORS and WebSocket handshakes, `*` for any. Default `*`.
     pub allowed_origins: AllowedOrigins,
     /// Time from SIGTERM to the end of the process; 2 s to 10 min. Default 10 s.
@@ -59,6 +62,7 @@ impl Default for ServerSettings {
         Self {
             host: Ipv4Addr::UNSPECIFIED.into(),
             port: 8080,
+            first_run: true,
             allowed_origins: AllowedOrigins::default(),
             drain_timeout: Duration::from_secs(10),
             max_connections: 0,

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::mcp::AgentInterface;
 use super::{
     AppState, admin, cluster, console, detections, document, history, ingest, killzones, market, mcp, notices, observe,
-    ops, outcomes, overview, presence, sources, stats, stream, webhooks,
+    ops, outcomes, overview, presence, sources, start, stats, stream, tokens, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -74,6 +74,10 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(limited(routes!(cluster::cluster)))
         .routes(routes!(presence::users))
         .routes(routes!(admin::revoke))
+        .routes(routes!(tokens::log_in))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(start::start))
         .routes(routes!(ops::health))
         .routes(routes!(ops::ready))
         .routes(routes!(ops::public_metrics));

@@ -70,6 +70,7 @@ mod rooms;
 mod sentio_users;
 mod simulated_restart;
 mod slow_clients;
+mod stored_tokens;
 mod streams;
 mod support;
 mod tokens;

@@ -1,6 +1,6 @@
 /** The console page: connects the adapter to the views. */
 
-import type { Signal } from "../messages.ts";
+import type { Signal, Start } from "../messages.ts";
 import { OrionAdapter } from "../orion-adapter.ts";
 import * as api from "./api.ts";
 import { Attention } from "./attention.ts";
@@ -35,7 +35,8 @@ new Tabs((name) => {
   if (name === "record") void record.load();
 });
 const announcer = must("[data-field='announcer']");
-const orion = new OrionAdapter(undefined, { path: api.socketPath, token: api.token, autoConnect: false });
+/** The query tells the server that it is not a dashboard. */
+const orion = new OrionAdapter(`${location.origin}/?page=console`, { path: api.socketPath, token: api.token, autoConnect: false });
 
 /** Only signals after the end of the snapshot are announced. */
 let live = false;
@@ -117,4 +118,21 @@ setInterval(() => {
   if (live) void sources.load();
 }, PING_EVERY);
 
+/** Where the browser remembers that its user has left the start page. */
+const LEFT_START = "orion-left-start";
+
+async function showStart(): Promise<void> {
+  const asked = new URLSearchParams(location.search).has("start");
+  if (!asked && (localStorage.getItem(LEFT_START) !== null || !(await api.get<Start>("api/start")).is_new)) return;
+  const page = await import("./start.ts");
+  page.open(() => {
+    localStorage.setItem(LEFT_START, "yes");
+    const main = must("main");
+    main.tabIndex = -1;
+    main.focus();
+  });
+}
+
 orion.connect();
+// Without an answer there is no start page; the header says that the server is not there.
+void showStart().catch(() => undefined);
