@@ -29,6 +29,7 @@ mod overview_lists;
 mod params;
 pub mod protocol;
 mod reads;
+mod replay;
 mod requests;
 mod router;
 mod sources;

@@ -63,6 +63,7 @@ mod reads;
 mod recordings;
 mod records;
 mod replaying;
+mod replays;
 mod required;
 mod resume;
 mod rooms;
