@@ -30,6 +30,7 @@ mod params;
 mod presence;
 pub mod protocol;
 mod reads;
+mod replay;
 mod requests;
 mod router;
 mod sources;

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::mcp::AgentInterface;
 use super::{
     AppState, admin, cluster, console, detections, document, history, ingest, killzones, market, mcp, notices, observe,
-    ops, outcomes, overview, presence, sources, start, stats, stream, tokens, webhooks,
+    ops, outcomes, overview, presence, replay, sources, start, stats, stream, tokens, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -67,6 +67,7 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(killzones::killzones))
         .routes(routes!(presence::presence))
         .routes(routes!(stream::stream))
+        .routes(routes!(replay::replay))
         // Off, every method is answered 404.
         .routes(routes!(mcp::mcp).map(|_| any(mcp::mcp)));
     let operations = OpenApiRouter::new()

@@ -42,6 +42,9 @@ pub(crate) enum AdmissionError {
     /// The path or namespace is full.
     #[error("this channel has too many connections; connect again later")]
     Channel,
+    /// The most replays that may run at a time are running.
+    #[error("no more than {0} replays run at a time (limits.replays); end one, or try again later")]
+    Replays(usize),
     /// There are too many long-polling sessions.
     #[error("too many long-polling sessions, try later")]
     Sessions,
@@ -60,7 +63,7 @@ impl AdmissionError {
             Self::Delay(DelayUnavailable::TooMany) => ErrorCode::TooManyDelays,
             Self::Delay(DelayUnavailable::Unreadable) => ErrorCode::Unavailable,
             Self::OtherDelay => ErrorCode::DelayedToken,
-            Self::Channel => ErrorCode::ChannelFull,
+            Self::Channel | Self::Replays(_) => ErrorCode::ChannelFull,
             Self::Sessions => ErrorCode::Overloaded,
             Self::Connections(_) | Self::Address => ErrorCode::TooManyConnections,
         }
@@ -73,6 +76,7 @@ impl IntoResponse for AdmissionError {
             Self::Sessions => Some("5"),
             Self::Delay(_)
             | Self::Channel
+            | Self::Replays(_)
             | Self::Connections(_)
             | Self::Address
             | Self::Token(_, AuthError::NoKeysYet) => Some("30"),
@@ -169,6 +173,13 @@ impl Gateway {
     /// Takes a place in a channel: `name` is the path or namespace.
     pub(crate) fn enter(&self, transport: &'static str, name: &'static str) -> Result<ChannelSlot, AdmissionError> {
         self.channels.enter(transport, name).ok_or_else(|| self.refused(AdmissionError::Channel))
+    }
+
+    /// Takes a place for a replay.
+    pub(crate) fn enter_replay(&self, name: &'static str) -> Result<ChannelSlot, AdmissionError> {
+        let most = self.limits.replays;
+        let slot = self.channels.enter_at_most("sse", name, most);
+        slot.ok_or_else(|| self.refused(AdmissionError::Replays(most)))
     }
 
     /// Registers a connection with a user token or a stored one. The number of connections per user is limited.

@@ -64,6 +64,7 @@ mod reads;
 mod recordings;
 mod records;
 mod replaying;
+mod replays;
 mod required;
 mod resume;
 mod rooms;

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use chrono::TimeDelta;
 use futures_util::StreamExt;
+use orion_server::domain::iso;
 use orion_server::pipeline::clock::wall;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -181,6 +183,13 @@ fn routes_with_a_body() -> Vec<Route> {
     ]
 }
 
+/// A replay of the last hour and a minute, which takes a second. It begins before what a reader with a delay of an hour sees last.
+fn last_hour() -> &'static str {
+    static ASKED: LazyLock<String> =
+        LazyLock::new(|| format!("/api/replay?from={}&speed=3600", iso(wall() - TimeDelta::minutes(61))));
+    &ASKED
+}
+
 pub(crate) fn routes() -> Vec<Route> {
     let get = |open_for, path, asked| Route { method: "GET", path, open_for, asked, body: Value::Null };
     let same = |open_for| move |path| Route { method: "GET", path, open_for, asked: path, body: Value::Null };
@@ -189,6 +198,7 @@ pub(crate) fn routes() -> Vec<Route> {
         get(Readers, "/api/signals/{id}", "/api/signals/mark-77"),
         get(Readers, "/api/bars", "/api/bars?symbol=EURUSD&interval=1m"),
         get(Readers, "/api/detections", "/api/detections?symbol=EURUSD"),
+        get(Readers, "/api/replay", last_hour()),
         get(Readers, "/api/v1/market/quote/{symbol}", "/api/v1/market/quote/EURUSD"),
         get(Readers, "/api/v1/market/quotes", "/api/v1/market/quotes?symbols=EURUSD"),
         get(Readers, "/api/v1/market/history/{symbol}", "/api/v1/market/history/EURUSD"),

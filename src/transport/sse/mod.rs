@@ -4,6 +4,7 @@
 //! so that it needs no task, and a client that does not read holds it back.
 
 mod market;
+mod replay;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 pub(crate) use market::MarketStream;
+pub(crate) use replay::{ReplayRequest, ReplayStream};
 
 use super::Gateway;
 use super::channels::ChannelSlot;

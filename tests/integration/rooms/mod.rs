@@ -64,7 +64,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ),
             ("pipeline", "Handle clock"),
             ("ingest", "Push PushedEvents"),
-            ("store", "Cutoff Reader Recovered SignalChange StoreError"),
+            ("store", "Cutoff Reader Recovered SignalChange StoreError Timeline TimelineEntry"),
             ("tasks", "Tasks"),
             ("telemetry", "Behind ConnectionSpan LogLimit Metrics Queue Readiness"),
         ],
