@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
-use super::{AllowedOrigins, HostPattern, List, Problem};
+use super::{AllowedOrigins, BasePath, HostPattern, List, Problem};
 
 /// The listener: its address, its limits and the proxies in front of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct ServerSettings {
     /// TCP port; 0 lets the system choose. Default 8080.
     #[serde(deserialize_with = "value::whole")]
     pub port: u16,
+    /// The path below which a proxy serves the server, such as `/feed`. Default none: the server has a host of its own.
+    pub base_path: BasePath,
     /// Origins for CORS and WebSocket handshakes, `*` for any. Default `*`.
     pub allowed_origins: AllowedOrigins,
     /// Time from SIGTERM to the end of the process; 2 s to 10 min. Default 10 s.
@@ -59,6 +61,7 @@ impl Default for ServerSettings {
         Self {
             host: Ipv4Addr::UNSPECIFIED.into(),
             port: 8080,
+            base_path: BasePath::default(),
             allowed_origins: AllowedOrigins::default(),
             drain_timeout: Duration::from_secs(10),
             max_connections: 0,
