@@ -260,6 +260,7 @@ impl App {
         // The engine has spawned its task when the call returns.
         websockets.set_engine(move |stream, head| drop(hyper::service::Service::call(&streams, (stream, head))));
         let service = ServiceBuilder::new()
+            .layer(http::base_path::layer(settings.server.base_path.clone()))
             .layer(http::host::layer(settings.server.allowed_hosts.clone(), self.gateway.metrics.clone()))
             .layer(http::cors::layer(
                 settings.server.allowed_origins.clone(),
@@ -280,6 +281,10 @@ impl App {
             Ok::<_, Infallible>(())
         });
         self.readiness.set(Phase::Serving);
+        let base_path = settings.server.base_path.as_str();
+        if !base_path.is_empty() {
+            info!(base_path, "answering below this path, and without it behind a proxy that removes it");
+        }
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
         Ok(())
     }

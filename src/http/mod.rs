@@ -4,6 +4,7 @@
 
 pub(crate) mod admin;
 mod asyncapi;
+pub mod base_path;
 mod body;
 mod cluster;
 mod compress;

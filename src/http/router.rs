@@ -22,7 +22,7 @@ const OPERATIONS: Group = ("Operations", "For the operator, load balancers and m
 pub fn router(state: AppState, dashboards: OpenApiRouter<AppState>, streams: Router) -> Router {
     let (tokens, metrics) = (state.tokens.clone(), state.metrics.clone());
     let (routes, api) = described(&state).merge(dashboards).split_for_parts();
-    let api = complete(api);
+    let api = complete(api, &state.streams.base_path);
     let agents = state.agents.clone().map(|origins| {
         let routes = routes.clone().layer(CatchPanicLayer::custom(observe::panicked)).with_state(state.clone());
         AgentInterface::new(routes, &api, origins, metrics.clone())

@@ -166,7 +166,7 @@ export function binary(): string {
 }
 
 /** Below those that systems give to whoever asks for none: it is still free when the server is there, and when it is back. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 15_000);
     const probe = createServer().listen(port, "127.0.0.1");

@@ -105,7 +105,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("cluster", "ClusterHandle"),
             (
                 "config",
-                "AllowedOrigins HeartbeatSettings HostPattern Limits List Secret TradingviewSettings parse_duration",
+                "AllowedOrigins BasePath HeartbeatSettings HostPattern Limits List Secret TradingviewSettings parse_duration",
             ),
             ("domain", "*"),
             ("listener", "ConnectionRegistry KillSwitch Peer SlowConnection"),
