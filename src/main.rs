@@ -34,7 +34,10 @@ fn run(cli: &Cli) -> Result<u8, u8> {
             health.run(&server, &mut io::stdout()).map_err(failed)
         }
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
-        Command::Backtest(command) => command.run(&load()?.settings).map_err(failed),
+        Command::Backtest(command) => {
+            let env = config::environment();
+            command.run(&load()?.settings, |changed| cli.load_with(&env, changed)).map_err(failed)
+        }
         Command::Token(command) => {
             let settings = load()?.settings;
             if let Some(done) = command.on_stored(&settings.data.dir, clock::wall, &mut io::stdout()) {

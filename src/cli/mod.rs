@@ -84,7 +84,8 @@ pub enum Command {
     /// and --html write all of it. With --events only the detectors run, and what they found is written: swings, sweeps,
     /// breaks of structure and fair value gaps, each with the bar at whose close it was known.
     #[command(after_help = "Examples:\n  orion-server backtest --html report.html eurusd_m1.csv xauusd_m1.csv\n  \
-        orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv")]
+        orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv\n  \
+        orion-server backtest --sweep setups.min_score=0.4:0.8:0.1 --sweep setups.swing=3,5,8 eurusd_m1.csv")]
     Backtest(BacktestCommand),
     /// Make a user token, for dashboards with private streams; or make, list and revoke stored tokens
     ///
@@ -151,6 +152,17 @@ impl Cli {
     /// When they cannot be used.
     pub fn load(&self, env: &Environment) -> Result<Loaded, ConfigError> {
         Settings::load(providers::tables(), env, self.config.as_deref())
+    }
+
+    /// Loads the settings with these in place of those of the file and the environment, by key such as `setups.swing`.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub fn load_with(&self, env: &Environment, changed: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        let variable = |key: &str| format!("ORION_{}", key.replace('.', "__").to_ascii_uppercase());
+        let mut env = env.clone();
+        env.extend(changed.iter().map(|(key, value)| (variable(key), (*value).to_owned())));
+        Ok(self.load(&env)?.settings)
     }
 }
 

@@ -182,7 +182,10 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
              Tokens Unverified fits_other_encoding mint mint_delayed \
              read_unverified",
             ),
-            ("backtest", "BacktestError BacktestReport EventsOptions EventsReport RunOptions detector_events run"),
+            (
+                "backtest",
+                "BacktestError BacktestReport EventsOptions EventsReport GridError RunOptions SweepError SweptSetting Variant detector_events grid run sweep",
+            ),
             (
                 "config",
                 "Auth ConfigError Environment Loaded ServerSettings Settings default_config \
