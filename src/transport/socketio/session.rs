@@ -126,7 +126,7 @@ impl ClientSession {
         login: Option<UserSession>,
         presented: ResumeCursors,
     ) -> Self {
-        let user = login.as_ref().map(|login| login.identity().user.clone());
+        let user = login.as_ref().and_then(UserSession::user).map(|principal| principal.user.clone());
         Self {
             login,
             closed: CancellationToken::new(),

@@ -48,7 +48,7 @@ impl Client {
         if let Some(outbox) = &outbox {
             gateway.fanout.join(outbox);
         }
-        let user = login.as_ref().map(|login| login.identity().user.clone());
+        let user = login.as_ref().and_then(UserSession::user).map(|principal| principal.user.clone());
         let membership = gateway.hub.join("native", user);
         Self {
             lane,
