@@ -59,7 +59,8 @@ export interface Resync {
   readonly signals: ReadonlySet<string>;
 }
 
-interface Events {
+/** What an adapter tells its listeners. */
+export interface AdapterEvents {
   message: [message: Message];
   signal: [signal: Signal, cursor: string];
   price_update: [price: Price];
@@ -78,7 +79,7 @@ const REPLAY_MEMORY = 10_000;
 /** Delay before reconnecting where Socket.IO itself does not, in milliseconds. */
 const RETRY_AFTER = 2_000;
 
-export class OrionAdapter extends Emitter<Events> {
+export class OrionAdapter extends Emitter<AdapterEvents> {
   readonly #socket: Socket;
   #state: ConnectionState = "disconnected";
   readonly #replay: string | undefined;

@@ -66,6 +66,20 @@ function listen(path: string): { source: EventSource; inbox: Inbox } {
 }
 
 describe("an EventSource", () => {
+  test("plays a span once, and stops by itself", async () => {
+    const source = new EventSource(`${through}/api/replay?from=2026-01-14T07:00:00Z&to=2026-01-14T07:10:00Z&speed=3600`);
+    const seen: string[] = [];
+    for (const type of ["replay_start", "replay_end"]) {
+      source.addEventListener(type, ({ lastEventId }: MessageEvent) => seen.push(`${type} ${lastEventId}`));
+    }
+    // It connects again after the end, and is told with 204 that there is nothing more.
+    const answered = await new Promise<number | undefined>((resolve) => {
+      source.addEventListener("error", ({ code }) => source.readyState === EventSource.CLOSED && resolve(code));
+    });
+    assert.equal(answered, 204);
+    assert.deepEqual(seen, ["replay_start 2026-01-14T07:00:00.000Z", "replay_end 2026-01-14T07:10:00.000Z"]);
+  });
+
   test("resumes by itself, and sees the log", async () => {
     const { source } = listen(`/api/stream?channels=signals&since=${await cursor()}`);
     const seen: string[] = [];

@@ -29,6 +29,9 @@ pub struct Limits {
     /// Concurrent requests to routes that read much data; 1 to 1024. Default 16.
     #[serde(deserialize_with = "value::whole")]
     pub concurrent_reads: usize,
+    /// Replays of the history that run at the same time, of all readers together; 0 to 1024, 0 for none. Default 8.
+    #[serde(deserialize_with = "value::whole")]
+    pub replays: usize,
     /// Wrong tokens of one address (IPv6: one /64) per minute; further ones are answered with 429; 0 for no limit. Default 20.
     #[serde(deserialize_with = "value::whole")]
     pub wrong_tokens_per_minute: u32,
@@ -44,6 +47,7 @@ impl Default for Limits {
             pushes_per_second: 2_000,
             pushes_burst: 20_000,
             concurrent_reads: 16,
+            replays: 8,
             wrong_tokens_per_minute: 20,
         }
     }
@@ -56,6 +60,9 @@ impl Limits {
         }
         if !(1..=1024).contains(&self.concurrent_reads) {
             return Err(Problem::new("limits.concurrent_reads", "must be 1 to 1024"));
+        }
+        if self.replays > 1024 {
+            return Err(Problem::new("limits.replays", "must be 0 to 1024"));
         }
         if self.attachments > 100 {
             return Err(Problem::new("limits.attachments", "must be 0 to 100"));

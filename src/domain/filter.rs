@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Direction, Killzone, SetupKind, Signal, SignalStatus, SourceName};
+use super::{Direction, Killzone, SetupKind, Signal, SignalStatus, SourceName, TradeOutcome};
 
 /// Maximum number of values of one filter.
 const MAX_VALUES: usize = 32;
@@ -144,16 +144,38 @@ impl SignalFilter {
 
     /// Whether it admits a signal in its present state.
     pub fn admits(&self, signal: &Signal) -> bool {
-        fn any<T: PartialEq>(wanted: &[T], is: impl FnOnce() -> Option<T>) -> bool {
-            wanted.is_empty() || is().is_some_and(|value| wanted.contains(&value))
+        let Signal { confidence, state, direction, killzone, source, reason, .. } = signal;
+        // The setup comes last, because it reads a text.
+        self.judge(*confidence, state.status(), *direction, *killzone, source)
+            && self.admits_setup(|| SetupKind::named_in(reason))
+    }
+
+    /// Whether it admits the signal of a record, as it was confirmed.
+    pub fn admits_outcome(&self, outcome: &TradeOutcome) -> bool {
+        let TradeOutcome { confidence, direction, killzone, source, setup, .. } = outcome;
+        self.judge(*confidence, SignalStatus::Confirmed, *direction, *killzone, source) && self.admits_setup(|| *setup)
+    }
+
+    fn judge(
+        &self,
+        confidence: f64,
+        status: SignalStatus,
+        direction: Direction,
+        killzone: Killzone,
+        source: &SourceName,
+    ) -> bool {
+        fn any<T: PartialEq>(wanted: &[T], value: &T) -> bool {
+            wanted.is_empty() || wanted.contains(value)
         }
-        self.min_confidence.is_none_or(|least| signal.confidence >= least)
-            && any(&self.statuses, || Some(signal.state.status()))
-            && any(&self.directions, || Some(signal.direction))
-            && any(&self.killzones, || Some(signal.killzone))
-            && (self.sources.is_empty() || self.sources.contains(&signal.source))
-            // Last, because it reads a text.
-            && any(&self.setups, || SetupKind::named_in(&signal.reason))
+        self.min_confidence.is_none_or(|least| confidence >= least)
+            && any(&self.statuses, &status)
+            && any(&self.directions, &direction)
+            && any(&self.killzones, &killzone)
+            && any(&self.sources, source)
+    }
+
+    fn admits_setup(&self, setup: impl FnOnce() -> Option<SetupKind>) -> bool {
+        self.setups.is_empty() || setup().is_some_and(|setup| self.setups.contains(&setup))
     }
 }
 

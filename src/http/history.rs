@@ -21,14 +21,13 @@ use super::etag::unless_known;
 use super::params::{Params, RawQuery, ReadAccess};
 use super::stats::{self, PositionObject};
 use crate::config::parse_duration;
-use crate::domain::number::number;
 use crate::domain::{
-    Bar, BarInterval, Cursor, Direction, Killzone, Position, SetupKind, SignalId, SignalStatus, TradeOutcome, iso,
+    BarInterval, Cursor, Direction, Killzone, Position, SetupKind, SignalId, SignalStatus, TradeOutcome, iso,
     parse_time,
 };
 use crate::hub::{Selection, Topics};
 use crate::store::{HistoryQuery, Since};
-use crate::transport::messages::SignalObject;
+use crate::transport::messages::{BarObject, SignalObject};
 use crate::transport::poll::{MissedSignals, PollRequest};
 use crate::transport::resume;
 
@@ -88,30 +87,6 @@ struct BarsObject<'a> {
     #[schema(value_type = BarInterval)]
     interval: &'static str,
     bars: Vec<BarObject>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Bar)]
-struct BarObject {
-    #[schema(format = DateTime)]
-    time: String,
-    #[serde(serialize_with = "number")]
-    open: f64,
-    #[serde(serialize_with = "number")]
-    high: f64,
-    #[serde(serialize_with = "number")]
-    low: f64,
-    #[serde(serialize_with = "number")]
-    close: f64,
-    #[serde(serialize_with = "number")]
-    volume: f64,
-}
-
-impl From<&Bar> for BarObject {
-    fn from(bar: &Bar) -> Self {
-        let Bar { opened_at, open, high, low, close, volume, .. } = *bar;
-        Self { time: iso(opened_at), open, high, low, close, volume }
-    }
 }
 
 /// Lists signals, newest first.

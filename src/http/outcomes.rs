@@ -65,6 +65,7 @@ impl Selected {
         ("symbol" = Option<String>, Query, description = "Instrument, in any spelling", example = "EURUSD"),
         ("source" = Option<String>, Query, description = "Only signals of this source", max_length = 128, example = "push"),
         ("since" = Option<String>, Query, description = "Only records that ended at or after this time", example = "2026-01-01T00:00:00Z"),
+        ("until" = Option<String>, Query, description = "Only records that ended at or before this time", example = "2027-01-01T00:00:00Z"),
         ("feed" = inline(Option<StatsFeed>), Query, description = "Only records at prices of this feed; by default live and delayed"),
         ("limit" = Option<u32>, Query, description = "Largest number of entries, the last ones; 500 by default", minimum = 1, maximum = 5000, example = 10),
     ),

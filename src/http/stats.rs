@@ -63,6 +63,7 @@ pub(super) struct StatsQuery {
     symbol: Option<Symbol>,
     source: Option<String>,
     since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
     /// `None` selects the feeds of the official record.
     feed: Option<Feed>,
 }
@@ -73,6 +74,7 @@ impl StatsQuery {
         Self {
             symbol: params.symbol(instruments),
             since: params.read("since", "a time", parse_time),
+            until: params.read("until", "a time", parse_time),
             feed: params.read("feed", "live, delayed or replayed", |feed| match feed {
                 "live" => Some(Feed::Live),
                 "delayed" => Some(Feed::Delayed),
@@ -103,7 +105,9 @@ impl StatsQuery {
             Some(feed) => outcome.feed == Some(feed),
             None => outcome.feed.is_none_or(|feed| RECORD.contains(&feed)),
         };
-        feed && self.is_about(&outcome.symbol, &outcome.source) && self.since.is_none_or(|at| outcome.closed_at >= at)
+        feed && self.is_about(&outcome.symbol, &outcome.source)
+            && self.since.is_none_or(|at| outcome.closed_at >= at)
+            && self.until.is_none_or(|at| outcome.closed_at <= at)
     }
 }
 
@@ -208,6 +212,7 @@ fn object(question: &StatsQuery, open: usize, statistics: Breakdown) -> Result<B
         ("symbol" = Option<String>, Query, description = "Instrument, in any spelling", example = "EURUSD"),
         ("source" = Option<String>, Query, description = "Only signals of this source", max_length = 128, example = "push"),
         ("since" = Option<String>, Query, description = "Only records that ended at or after this time", example = "2026-01-01T00:00:00Z"),
+        ("until" = Option<String>, Query, description = "Only records that ended at or before this time", example = "2027-01-01T00:00:00Z"),
         ("feed" = inline(Option<StatsFeed>), Query, description = "Only records at prices of this feed; by default live and delayed"),
     ),
     responses((status = 200, body = StatsObject, description = "The statistics"), Refuses<422>),

@@ -74,16 +74,21 @@ fn request(
     mut query: Vec<(String, String)>,
     instruments: &Instruments,
 ) -> Result<SubscriptionRequest, ApiError> {
-    let header = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let named: Vec<_> = query.extract_if(.., |(name, _)| LAST_EVENT_ID.contains(&name.as_str())).collect();
-    let named = named.into_iter().map(|(_, id)| id);
-    let last = header.into_iter().chain(named).find(|id| !id.is_empty());
+    let last = take_last_event_id(headers, &mut query);
     let request = SubscriptionRequest::of_query(&query, instruments).without_user();
     let faults = request.field_faults();
     if !faults.is_empty() {
         return Err(ApiError::of_faults(faults));
     }
     Ok(SubscriptionRequest { since: last.or(request.since), last_event_id: None, ..request })
+}
+
+/// Takes the id of the last event that a client has, from its header or its query.
+pub(super) fn take_last_event_id(headers: &HeaderMap, query: &mut Vec<(String, String)>) -> Option<String> {
+    let header = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let named: Vec<_> = query.extract_if(.., |(name, _)| LAST_EVENT_ID.contains(&name.as_str())).collect();
+    let named = named.into_iter().map(|(_, id)| id);
+    header.into_iter().chain(named).find(|id| !id.is_empty())
 }
 
 #[cfg(test)]

@@ -110,6 +110,8 @@ impl Server {
             push,
             tokens,
             gateway,
+            admin_code: Arc::default(),
+            start: Arc::default(),
             open_users: OpenUsers::Only(["demo".into()].into()),
             reads: ReadLimit::new(16, metrics.clone()),
             swing_length: 2,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::{Audience, Event, Signal, SignalFilter, StateKey, Symbol};
+use crate::domain::{Audience, Event, Signal, SignalFilter, StateKey, Symbol, TradeOutcome};
 
 /// The selected symbols of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -147,6 +147,12 @@ impl Topics {
     /// Whether the client gets a signal in its present state.
     pub fn contain_signal(&self, signal: &Signal) -> bool {
         self.signals.contains(&signal.symbol) && self.filter.as_ref().is_none_or(|filter| filter.admits(signal))
+    }
+
+    /// Whether the client gets the record of a signal.
+    pub fn contain_outcome(&self, outcome: &TradeOutcome) -> bool {
+        self.signals.contains(&outcome.symbol)
+            && self.filter.as_ref().is_none_or(|filter| filter.admits_outcome(outcome))
     }
 
     /// Whether `other` has signals that are filtered in another way.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -14,6 +14,8 @@ use crate::domain::{Bar, BarInterval, Symbol, aggregate};
 pub(super) const TABLE: &str = "bars";
 /// Maximum number of rows that one transaction prunes for each symbol.
 const MAX_PRUNED_AT_ONCE: usize = 250;
+/// The span of time of which [`next_minutes`] returns the bars of all symbols.
+const PAGE: TimeDelta = TimeDelta::minutes(15);
 
 /// Bars that were read.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -165,6 +167,63 @@ pub(super) fn since(connection: &Connection, since: DateTime<Utc>) -> rusqlite::
         }
     }
     Ok(minutes)
+}
+
+/// Returns the minutes of every symbol that opened after `after` and not after `until`, oldest first: those of a short span
+/// that begins with the first of them, and where it ends. `None` when there is none.
+pub(super) fn next_minutes(
+    connection: &Connection,
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> rusqlite::Result<Option<(BarsRead, DateTime<Utc>)>> {
+    let mut next = connection.prepare_cached("SELECT min(opened_at) FROM bars WHERE symbol = ?1 AND opened_at > ?2")?;
+    let symbols = symbols(connection)?;
+    let mut first = None;
+    for symbol in &symbols {
+        let opened_at: Option<i64> = next.query_row((symbol, after.timestamp_millis()), |row| row.get(0))?;
+        first = first.into_iter().chain(opened_at).min();
+    }
+    let Some(first) = first.filter(|first| *first <= until.timestamp_millis()) else { return Ok(None) };
+    let end = time(1, first)?.checked_add_signed(PAGE).map_or(until, |end| end.min(until));
+    let sql = "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
+               WHERE symbol = ?1 AND opened_at > ?2 AND opened_at <= ?3 ORDER BY opened_at";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut read_bars = BarsRead::default();
+    for symbol in &symbols {
+        let mut rows = statement.query((symbol, after.timestamp_millis(), end.timestamp_millis()))?;
+        while let Some(row) = rows.next()? {
+            read_bars.bars.extend(whole(read(row), &mut read_bars.damaged)?);
+        }
+    }
+    read_bars.bars.sort_by(|one, other| (one.opened_at, &one.symbol).cmp(&(other.opened_at, &other.symbol)));
+    Ok(Some((read_bars, end)))
+}
+
+/// Returns the last minute of every symbol that opened at `until` or before.
+pub(super) fn last_minutes(connection: &Connection, until: DateTime<Utc>) -> rusqlite::Result<BarsRead> {
+    let sql = "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
+               WHERE symbol = ?1 AND opened_at <= ?2 ORDER BY opened_at DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut last = BarsRead::default();
+    for symbol in symbols(connection)? {
+        let found = statement.query_row((symbol, until.timestamp_millis()), |row| Ok(read(row))).optional()?;
+        last.bars.extend(found.map(|read| whole(read, &mut last.damaged)).transpose()?.flatten());
+    }
+    last.bars.sort_by_key(|bar| bar.opened_at);
+    Ok(last)
+}
+
+/// Returns the symbols that have bars.
+fn symbols(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut next_symbol = connection.prepare_cached("SELECT min(symbol) FROM bars WHERE symbol > ?1")?;
+    let mut symbols: Vec<String> = Vec::new();
+    loop {
+        let last = symbols.last().map_or("", String::as_str);
+        match next_symbol.query_row([last], |row| row.get(0))? {
+            Some(next) => symbols.push(next),
+            None => return Ok(symbols),
+        }
+    }
 }
 
 /// Checks every bar; fails at the first damaged one.

@@ -44,6 +44,7 @@ mod schema;
 mod spreadsheet;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod transact;
 mod upgrade;
 mod users;
@@ -79,6 +80,7 @@ pub use queries::{HistoryPage, HistoryQuery, SignalChange, Since, StateRow};
 pub use reader::Reader;
 pub use repair::{Repair, RepairMode, Repaired, repair};
 pub use replica::{LocalLog, LogHeads, ReplicaPlace, Replicated, ReplicatedBatch};
+pub use timeline::{Timeline, TimelineEntry};
 pub use upgrade::{SchemaState, schema_state};
 pub use verify::{Verified, VerifiedRecords, verify};
 pub use write_queue::AppendReceipt;

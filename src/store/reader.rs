@@ -278,6 +278,21 @@ impl Reader {
         self.bars_until(symbol, interval, Some(before), limit).await
     }
 
+    /// Answers a question of another file of this room.
+    pub(super) async fn ask<T, F>(&self, question: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.pool.query(question).await
+    }
+
+    /// Counts the damaged bars among those that were read, and returns the others.
+    pub(super) fn intact(&self, read: bars::BarsRead) -> Vec<Bar> {
+        self.pool.metrics.count_damaged_rows(bars::TABLE, read.damaged);
+        read.bars
+    }
+
     async fn bars_until(
         &self,
         symbol: &Symbol,
@@ -287,8 +302,7 @@ impl Reader {
     ) -> Result<Vec<Bar>, StoreError> {
         let symbol = symbol.clone();
         let read = self.pool.query(move |connection| bars::of(connection, &symbol, interval, before, limit)).await?;
-        self.pool.metrics.count_damaged_rows(bars::TABLE, read.damaged);
-        Ok(read.bars)
+        Ok(self.intact(read))
     }
 }
 

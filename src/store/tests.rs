@@ -23,6 +23,7 @@ mod migration;
 mod records;
 mod repairs;
 mod replica;
+mod timeline;
 
 const DAY: Duration = Duration::from_hours(24);
 

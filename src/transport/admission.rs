@@ -10,8 +10,8 @@ use super::channels::ChannelSlot;
 use super::command::fault;
 use super::delayed::DelayUnavailable;
 use crate::auth::{
-    AuthError, Principal, TokenKind, TooManyLogins, TooManyWrongTokens, UserSession, WrongToken, handshake_token,
-    origin_allowed,
+    AuthError, Holder, Principal, TokenKind, TooManyLogins, TooManyWrongTokens, UserSession, WrongToken,
+    handshake_token, origin_allowed,
 };
 use crate::domain::ErrorCode;
 
@@ -42,6 +42,9 @@ pub(crate) enum AdmissionError {
     /// The path or namespace is full.
     #[error("this channel has too many connections; connect again later")]
     Channel,
+    /// The most replays that may run at a time are running.
+    #[error("no more than {0} replays run at a time (limits.replays); end one, or try again later")]
+    Replays(usize),
     /// There are too many long-polling sessions.
     #[error("too many long-polling sessions, try later")]
     Sessions,
@@ -60,7 +63,7 @@ impl AdmissionError {
             Self::Delay(DelayUnavailable::TooMany) => ErrorCode::TooManyDelays,
             Self::Delay(DelayUnavailable::Unreadable) => ErrorCode::Unavailable,
             Self::OtherDelay => ErrorCode::DelayedToken,
-            Self::Channel => ErrorCode::ChannelFull,
+            Self::Channel | Self::Replays(_) => ErrorCode::ChannelFull,
             Self::Sessions => ErrorCode::Overloaded,
             Self::Connections(_) | Self::Address => ErrorCode::TooManyConnections,
         }
@@ -73,6 +76,7 @@ impl IntoResponse for AdmissionError {
             Self::Sessions => Some("5"),
             Self::Delay(_)
             | Self::Channel
+            | Self::Replays(_)
             | Self::Connections(_)
             | Self::Address
             | Self::Token(_, AuthError::NoKeysYet) => Some("30"),
@@ -155,11 +159,15 @@ impl Gateway {
     }
 
     /// Returns the user whose streams a client may read, by the handshake's token.
-    pub(crate) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<UserSession, AdmissionError> {
+    pub(crate) fn admit_user(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<(UserSession, Principal), AdmissionError> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
         let identity = identity.map_err(|error| self.refused(AdmissionError::Token(TokenKind::User, error)))?;
-        self.log_in(identity)
+        self.log_in(identity.clone()).map(|login| (login, identity))
     }
 
     /// Takes a place in a channel: `name` is the path or namespace.
@@ -167,17 +175,26 @@ impl Gateway {
         self.channels.enter(transport, name).ok_or_else(|| self.refused(AdmissionError::Channel))
     }
 
-    /// Registers a connection with a user token. The number of connections per user is limited.
-    pub(crate) fn log_in(&self, identity: Principal) -> Result<UserSession, AdmissionError> {
-        let login = self.tokens.login(identity).map_err(|error| self.refused(error.into()))?;
+    /// Takes a place for a replay.
+    pub(crate) fn enter_replay(&self, name: &'static str) -> Result<ChannelSlot, AdmissionError> {
+        let most = self.limits.replays;
+        let slot = self.channels.enter_at_most("sse", name, most);
+        slot.ok_or_else(|| self.refused(AdmissionError::Replays(most)))
+    }
+
+    /// Registers a connection with a user token or a stored one. The number of connections per user is limited.
+    pub(crate) fn log_in(&self, holder: impl Into<Holder>) -> Result<UserSession, AdmissionError> {
+        let login = self.tokens.login(holder).map_err(|error| self.refused(error.into()))?;
         self.metrics.logins_total.with_label_values(&["accepted"]).inc();
         Ok(login)
     }
 
-    /// Whether the handshake's token may write.
-    pub(crate) fn may_push(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+    /// Checks whether the handshake's token may write. Returns the session of a stored one.
+    pub(crate) fn admit_writer(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, AdmissionError> {
         let token = handshake_token(headers, uri).ok().flatten();
-        self.tokens.ingest(token.as_deref()).is_ok()
+        let holder = self.tokens.ingest(token.as_deref());
+        let holder = holder.map_err(|error| AdmissionError::Token(TokenKind::Ingest, error))?;
+        holder.map(|holder| self.log_in(holder)).transpose()
     }
 
     fn reader_refused(&self, error: AuthError) -> AdmissionError {

@@ -33,10 +33,20 @@ impl ChannelCap {
 
     /// Takes a place in a channel; `None` when it is full.
     pub(crate) fn enter(self: &Arc<Self>, transport: &'static str, name: &'static str) -> Option<ChannelSlot> {
+        self.enter_at_most(transport, name, usize::MAX)
+    }
+
+    /// Takes a place in a channel that has its own limit as well.
+    pub(crate) fn enter_at_most(
+        self: &Arc<Self>,
+        transport: &'static str,
+        name: &'static str,
+        most: usize,
+    ) -> Option<ChannelSlot> {
         let channel = (transport, name);
         let mut open = self.open.lock();
         let count = open.entry(channel).or_default();
-        if *count >= self.max_per_channel {
+        if *count >= self.max_per_channel.min(most) {
             return None;
         }
         *count += 1;
@@ -63,6 +73,11 @@ mod tests {
         let mut places = vec![enter("/ws").unwrap(), enter("/ws").unwrap()];
         assert!(enter("/ws").is_none());
         assert!(enter("/ws/signals").is_some() && cap.enter("socketio", "/ws").is_some());
+        assert!(cap.enter_at_most("sse", "/replay", 0).is_none());
+        let one = cap.enter_at_most("sse", "/replay", 1).unwrap();
+        assert!(cap.enter_at_most("sse", "/replay", 1).is_none());
+        drop(one);
+        assert!(cap.enter_at_most("sse", "/replay", 1).is_some());
         places.pop();
         assert!(enter("/ws").is_some());
         let unlimited = Arc::new(ChannelCap::new(0));

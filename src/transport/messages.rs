@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::requests::ChannelName;
 use crate::domain::number::{Numbers, number, optional};
 use crate::domain::{
-    Direction, Event, Killzone, Presence, PriceUpdate, Quality, Signal, SignalFilter, SignalState, SignalStatus,
+    Bar, Direction, Event, Killzone, Presence, PriceUpdate, Quality, Signal, SignalFilter, SignalState, SignalStatus,
     Symbol, iso, new_york,
 };
 use crate::hub::{Encoding, Envelope, Hub, Topics};
@@ -153,6 +153,31 @@ impl<'a> From<&'a PriceUpdate> for PriceObject<'a> {
             quality: update.quality.name(),
             source: update.source.as_str(),
         }
+    }
+}
+
+/// A bar.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Bar)]
+pub struct BarObject {
+    #[schema(format = DateTime)]
+    time: String,
+    #[serde(serialize_with = "number")]
+    open: f64,
+    #[serde(serialize_with = "number")]
+    high: f64,
+    #[serde(serialize_with = "number")]
+    low: f64,
+    #[serde(serialize_with = "number")]
+    close: f64,
+    #[serde(serialize_with = "number")]
+    volume: f64,
+}
+
+impl From<&Bar> for BarObject {
+    fn from(bar: &Bar) -> Self {
+        let Bar { opened_at, open, high, low, close, volume, .. } = *bar;
+        Self { time: iso(opened_at), open, high, low, close, volume }
     }
 }
 

@@ -13,13 +13,19 @@ import type {
   Signals,
   Source,
   Statistics,
+  TradeOutcome,
 } from "../messages.ts";
+import { pastNow } from "./clock.ts";
+import * as past from "./replay/past.ts";
 
 /** The token from `#token=…`, which never leaves the browser, or from `?token=…`. */
 export const token: string | undefined =
   new URLSearchParams(location.hash.slice(1)).get("token") ??
   new URLSearchParams(location.search).get("token") ??
   undefined;
+
+/** Where a tab keeps the admin token. */
+export const ADMIN_KEY = "orion-admin-token";
 
 /** The path of Engine.IO, relative to the page. */
 export const socketPath: string = new URL("socket.io/", document.baseURI).pathname;
@@ -33,12 +39,12 @@ export async function sources(): Promise<readonly Source[]> {
   return (await get<{ sources: readonly Source[] }>("api/sources")).sources;
 }
 
-export function signals(query: Record<string, string>, signal: AbortSignal): Promise<Signals> {
-  return get(`api/signals?${new URLSearchParams(query)}`, signal);
+export async function signals(query: Record<string, string>, signal: AbortSignal): Promise<Signals> {
+  return pastNow() !== undefined ? past.signals(query) : get(`api/signals?${new URLSearchParams(query)}`, signal);
 }
 
-export function signalHistory(id: string): Promise<SignalLife> {
-  return get(`api/signals/${encodeURIComponent(id)}`);
+export async function signalHistory(id: string): Promise<SignalLife> {
+  return past.life(await get(`api/signals/${encodeURIComponent(id)}`));
 }
 
 /** `GET /api/admin/cluster`; without nodes and stream while the log cannot be asked, and outside of a cluster. */
@@ -74,7 +80,7 @@ export interface ClusterReport {
 }
 
 export async function bars(query: Record<string, string>, signal: AbortSignal): Promise<readonly Bar[]> {
-  return (await get<Bars>(`api/bars?${new URLSearchParams(query)}`, signal)).bars;
+  return past.bars(query, async (query) => (await get<Bars>(`api/bars?${new URLSearchParams(query)}`, signal)).bars);
 }
 
 export async function killzones(query: Record<string, string>, signal: AbortSignal): Promise<readonly OpenKillzone[]> {
@@ -82,18 +88,24 @@ export async function killzones(query: Record<string, string>, signal: AbortSign
 }
 
 export function detections(query: Record<string, string>, signal: AbortSignal): Promise<Detections> {
-  return get(`api/detections?${new URLSearchParams(query)}`, signal);
+  return get(`api/detections?${new URLSearchParams(past.bounded(query, "to"))}`, signal);
 }
 
 export function outcomes(query: Record<string, string>, signal: AbortSignal): Promise<Outcomes> {
-  return get(`api/outcomes?${new URLSearchParams(query)}`, signal);
+  return get(`api/outcomes?${new URLSearchParams(past.bounded(query, "until"))}`, signal);
+}
+
+/** The last outcomes of a symbol's signals. */
+export async function outcomesOf(symbol: string, limit: number, signal: AbortSignal): Promise<readonly TradeOutcome[]> {
+  if (pastNow() !== undefined) return past.outcomes(symbol);
+  return (await outcomes({ symbol, limit: String(limit) }, signal)).outcomes;
 }
 
 export function stats(query: Record<string, string>, signal: AbortSignal): Promise<Statistics> {
-  return get(`api/stats?${new URLSearchParams(query)}`, signal);
+  return get(`api/stats?${new URLSearchParams(past.bounded(query, "until"))}`, signal);
 }
 
-async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   const headers: HeadersInit = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   const response = await fetch(path, { headers, signal: signal ?? null });
   const body = (await response.json().catch(() => null)) as { error?: string } | null;

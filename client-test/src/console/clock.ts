@@ -2,9 +2,21 @@
 
 let offset = 0;
 let bestRoundTrip = Number.POSITIVE_INFINITY;
+let past: (() => number) | undefined;
 
+/** The moment that the page shows: the server's time, or that of a replay. */
 export function serverNow(): number {
-  return Date.now() + offset;
+  return past?.() ?? Date.now() + offset;
+}
+
+/** The moment of a replay, after which nothing is known; undefined on a live page. */
+export function pastNow(): number | undefined {
+  return past?.();
+}
+
+/** From now on the page shows the moments of a replay. */
+export function showPast(moment: () => number): void {
+  past = moment;
 }
 
 /** The fastest answer so far gives the best estimate. */

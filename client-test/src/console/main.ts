@@ -1,11 +1,12 @@
 /** The console page: connects the adapter to the views. */
 
-import type { Signal } from "../messages.ts";
-import { OrionAdapter } from "../orion-adapter.ts";
+import type { Emitter } from "../emitter.ts";
+import type { Signal, Start } from "../messages.ts";
+import { OrionAdapter, type AdapterEvents } from "../orion-adapter.ts";
 import * as api from "./api.ts";
 import { Attention } from "./attention.ts";
 import { ChartPanel } from "./chart/panel.ts";
-import { forgetServerTime, learnServerTime } from "./clock.ts";
+import { forgetServerTime, learnServerTime, showPast } from "./clock.ts";
 import { ConnectionView } from "./connection.ts";
 import { SignalDialog } from "./detail.ts";
 import { must, setHidden, setText } from "./dom.ts";
@@ -14,20 +15,27 @@ import { learnInstruments, symbols } from "./format.ts";
 import { History } from "./history.ts";
 import { PriceTable } from "./prices.ts";
 import { RecordView } from "./record/view.ts";
+import { offerReplays, ReplayBar } from "./replay/bar.ts";
+import { ReplayPlayer } from "./replay/player.ts";
 import { SignalBoard } from "./signals.ts";
 import { SourceTable } from "./sources.ts";
 import { Tabs } from "./tabs.ts";
 
 const PING_EVERY = 5_000;
 
+/** A day of the history, in place of the live stream. */
+const replay = ReplayPlayer.ofAddress();
+if (replay !== undefined) showPast(() => replay.moment);
+
 const filters = new Filters(filter);
 const dialog: SignalDialog = new SignalDialog((signal) => void chart.jump(signal));
 const matches = (signal: Signal) => filters.matches(signal);
 const chart: ChartPanel = new ChartPanel(dialog, matches, (symbol) => prices.mark(symbol));
-const attention = new Attention((signal) => void chart.jump(signal));
-const connection = new ConnectionView((offline) => attention.offline(offline));
+// Nothing of the past calls the user, and it has a title of its own.
+const attention = replay === undefined ? new Attention((signal) => void chart.jump(signal)) : undefined;
+const connection = new ConnectionView((offline) => attention?.offline(offline));
 const prices = new PriceTable((symbol) => void chart.choose(symbol));
-const board = new SignalBoard((signal) => void chart.jump(signal), matches, (count) => attention.pending(count));
+const board = new SignalBoard((signal) => void chart.jump(signal), matches, (count) => attention?.pending(count));
 const history = new History(dialog, filters, showBanners);
 const record = new RecordView();
 const sources = new SourceTable();
@@ -35,7 +43,24 @@ new Tabs((name) => {
   if (name === "record") void record.load();
 });
 const announcer = must("[data-field='announcer']");
-const orion = new OrionAdapter(undefined, { path: api.socketPath, token: api.token, autoConnect: false });
+/** The query tells the server that it is not a dashboard. */
+const orion: Emitter<AdapterEvents> & Pick<OrionAdapter, "connect" | "ping"> =
+  replay ?? new OrionAdapter(`${location.origin}/?page=console`, { path: api.socketPath, token: api.token, autoConnect: false });
+offerReplays(replay === undefined);
+if (replay !== undefined) {
+  const bar = new ReplayBar(replay);
+  replay.handlers = {
+    onChange: (reason) => bar.changed(reason),
+    onSeek: () => {
+      board.clear();
+      prices.clear();
+    },
+    onOutcome: (outcome) => {
+      chart.ended(outcome);
+      void record.load();
+    },
+  };
+}
 
 /** Only signals after the end of the snapshot are announced. */
 let live = false;
@@ -57,7 +82,7 @@ function filter(): void {
 function showSignal(signal: Signal): void {
   const changed = board.update(signal);
   if (changed && live) setText(announcer, `${signal.symbol} ${signal.direction} ${signal.status}`);
-  if (changed && live && signal.status === "confirmed" && filters.matches(signal)) attention.confirmed(signal);
+  if (changed && live && signal.status === "confirmed" && filters.matches(signal)) attention?.confirmed(signal);
   history.touch();
   chart.signal(signal);
   showBanners();
@@ -117,4 +142,21 @@ setInterval(() => {
   if (live) void sources.load();
 }, PING_EVERY);
 
+/** Where the browser remembers that its user has left the start page. */
+const LEFT_START = "orion-left-start";
+
+async function showStart(): Promise<void> {
+  const asked = new URLSearchParams(location.search).has("start");
+  if (!asked && (localStorage.getItem(LEFT_START) !== null || !(await api.get<Start>("api/start")).is_new)) return;
+  const page = await import("./start.ts");
+  page.open(() => {
+    localStorage.setItem(LEFT_START, "yes");
+    const main = must("main");
+    main.tabIndex = -1;
+    main.focus();
+  });
+}
+
 orion.connect();
+// Without an answer there is no start page; the header says that the server is not there.
+void showStart().catch(() => undefined);

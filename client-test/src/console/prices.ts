@@ -130,6 +130,17 @@ export class PriceTable {
     }, REDRAW);
   }
 
+  /** Removes every row. */
+  clear(): void {
+    clearTimeout(this.#redraw);
+    this.#redraw = undefined;
+    this.#waiting.clear();
+    this.#rows.clear();
+    this.#body.replaceChildren();
+    setText(this.#count, "0");
+    setHidden(this.#empty, false);
+  }
+
   shows(quality: Quality): boolean {
     return [...this.#rows.values()].some((row) => row.last.quality === quality);
   }

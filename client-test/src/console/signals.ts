@@ -93,6 +93,13 @@ export class SignalBoard {
     this.#recount();
   }
 
+  /** Removes every card. */
+  clear(): void {
+    for (const { node } of this.#cards.values()) node.remove();
+    this.#cards.clear();
+    this.#recount();
+  }
+
   shows(origin: ReturnType<typeof format.origin>): boolean {
     return [...this.#cards.values()].some((card) => format.origin(card.last) === origin);
   }

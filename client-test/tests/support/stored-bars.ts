@@ -19,6 +19,22 @@ export function minute(index: number): { open: number; high: number; low: number
   return { open, close, high: Math.max(open, close) + 0.0001, low: Math.min(open, close) - 0.0001 };
 }
 
+/** A random walk in which the server's own setups find a signal: pending at 14:31, confirmed at 14:32, stopped at 14:39. */
+export function walk(): typeof minute {
+  let state = 5;
+  let price = 1.085;
+  const bars = Array.from({ length: MINUTES }, () => {
+    const prices = [price];
+    for (let step = 0; step < 8; step++) {
+      state = (state * 48_271) % 2_147_483_647;
+      price = Number((price + (state / 2_147_483_647 - 0.5) * 0.0003).toFixed(5));
+      prices.push(price);
+    }
+    return { open: prices[0]!, close: price, high: Math.max(...prices), low: Math.min(...prices) };
+  });
+  return (index) => bars[index]!;
+}
+
 /** Replays the recording, or `bar` from `begin` on, into a new log, then starts a server on it that takes pushes. */
 export async function serverWithBars(env: Record<string, string> = {}, bar = minute, begin = BEGIN): Promise<OrionServer> {
   const folder = mkdtempSync(join(tmpdir(), "orion-bars-"));

@@ -15,7 +15,7 @@ use rusqlite_migration::{M, Migrations};
 use super::error::StoreError;
 
 /// The newest schema version that this program knows.
-pub(super) const VERSION: usize = 6;
+pub(super) const VERSION: usize = 7;
 
 /// The first schema version whose log has a watermark, and whose rows have checksums.
 pub(super) const FIRST_WITH_WATERMARK: usize = 6;
@@ -43,6 +43,7 @@ fn all() -> [M<'static>; VERSION] {
         M::up_with_hook(include_str!("0006_checksums.sql"), |transaction: &rusqlite::Transaction<'_>| {
             Ok(checksums::add(transaction)?)
         }),
+        M::up(include_str!("0007_events_by_time.sql")),
     ]
 }
 

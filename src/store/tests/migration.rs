@@ -1,6 +1,6 @@
 //! A log of every released schema is upgraded completely, and released migrations never change.
 //!
-//! `fixtures/schema-6.sql` is the dump of a log that a server wrote. The older ones are the same log after undoing the
+//! `fixtures/schema-7.sql` is the dump of a log that a server wrote. The older ones are the same log after undoing the
 //! migrations one by one, as those releases stored it.
 
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ const FIXTURES: [&str; migrations::VERSION] = [
     include_str!("fixtures/schema-4.sql"),
     include_str!("fixtures/schema-5.sql"),
     include_str!("fixtures/schema-6.sql"),
+    include_str!("fixtures/schema-7.sql"),
 ];
 
 fn fixture(version: usize) -> TempDir {
@@ -103,6 +104,7 @@ fn released_migrations_stay_as_they_are() {
         (include_str!("../migrations/0004_outcomes.sql"), "e1cac5be7ca21bae"),
         (include_str!("../migrations/0005_chained_records.sql"), "fc173b10e5008c6a"),
         (include_str!("../migrations/0006_checksums.sql"), "a696e70e92fc0670"),
+        (include_str!("../migrations/0007_events_by_time.sql"), "b8d6a1246d2e2d6c"),
     ];
     assert_eq!(released.len(), migrations::VERSION, "a new step: add it here and a fixture of the schema before it");
     for (number, (sql, digest)) in released.into_iter().enumerate() {

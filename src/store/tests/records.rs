@@ -165,6 +165,7 @@ async fn a_rewritten_tail_is_detected() {
 /// Restores the tables of the schema before records were chained.
 const BEFORE: &str = "
 DROP TABLE outcomes; DROP TABLE open_outcomes;
+DROP INDEX signal_events_by_time;
 DELETE FROM meta WHERE key = 'closed';
 ALTER TABLE meta DROP COLUMN checksum;
 ALTER TABLE bars DROP COLUMN checksum;

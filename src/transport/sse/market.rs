@@ -172,7 +172,7 @@ fn event(envelope: &Arc<Envelope>) -> Option<Event> {
 }
 
 /// Returns the last event: why the stream ends.
-fn closing(close: Close) -> Event {
+pub(super) fn closing(close: Close) -> Event {
     let reason = json!({ "code": close.code(), "reason": close.reason() });
     Event::default().event("close").data(reason.to_string())
 }

@@ -4,6 +4,7 @@
 //! so that it needs no task, and a client that does not read holds it back.
 
 mod market;
+mod replay;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 pub(crate) use market::MarketStream;
+pub(crate) use replay::{ReplayRequest, ReplayStream};
 
 use super::Gateway;
 use super::channels::ChannelSlot;
@@ -101,10 +103,17 @@ impl SseConnection {
         peer: Option<IpAddr>,
         stream: Option<KillSwitch>,
     ) -> Self {
-        let user = login.as_ref().map(|login| login.identity().user.clone());
+        let user = login.as_ref().and_then(UserSession::user).map(|principal| principal.user.clone());
         let membership = gateway.hub.join("native", user.clone());
-        let opening =
-            Opening { transport: "sse", endpoint, peer, user, socketio: None, unless_noted: ConnectionEnd::Peer };
+        let opening = Opening {
+            transport: "sse",
+            endpoint,
+            peer,
+            user,
+            socketio: None,
+            unless_noted: ConnectionEnd::Peer,
+            is_own_page: false,
+        };
         let mut guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
         gateway.fanout.join(&outbox);

@@ -70,10 +70,12 @@ impl Client {
         }
     }
 
-    /// Ties the connection to this user token: it ends with the token.
+    /// Ties the connection to this token: it ends with the token.
     pub(crate) fn log_in(&mut self, login: UserSession) {
-        self.guard.log_in(login.identity().user.clone());
-        self.membership.log_in(login.identity().user.clone());
+        if let Some(principal) = login.user() {
+            self.guard.log_in(principal.user.clone());
+            self.membership.log_in(principal.user.clone());
+        }
         self.login = Some(Box::new(login));
     }
 
@@ -83,7 +85,7 @@ impl Client {
         self.gateway.token_fault(kind, error, self.guard.peer())
     }
 
-    /// Returns why the connection's user token has ended.
+    /// Returns why the connection's token has ended.
     pub(super) fn login_end(&self) -> Close {
         Close::of_login(self.login.as_ref().map_or(Ok(()), |login| self.gateway.tokens.still_good(login)))
     }

@@ -67,6 +67,15 @@ export class CandleBook {
     return changed;
   }
 
+  /** Adds a minute that is over. One before the last bar changes nothing. */
+  extend(minute: Bar): void {
+    const at = seconds(minute.time);
+    const time = (Math.floor(at / this.length) * this.length) as UTCTimestamp;
+    const last = this.last;
+    if (last === undefined || time > last.time) this.#candles.push({ ...candle(minute), time });
+    else if (time === last.time) this.#candles[this.#candles.length - 1] = joined(last, candle(minute));
+  }
+
   /** Index of the bar at a time, with the elapsed part of the bar; beyond both ends as if bars went on. */
   index(time: number): number {
     const candles = this.#candles;
@@ -99,6 +108,6 @@ function candle({ time, open, high, low, close }: Bar): Candle {
   return { time: seconds(time), open, high, low, close };
 }
 
-function joined(server: Candle, own: Candle): Candle {
-  return { ...server, high: Math.max(server.high, own.high), low: Math.min(server.low, own.low), close: own.close };
+function joined(first: Candle, next: Candle): Candle {
+  return { ...first, high: Math.max(first.high, next.high), low: Math.min(first.low, next.low), close: next.close };
 }

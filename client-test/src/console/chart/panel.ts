@@ -1,9 +1,9 @@
 /** The chart with its controls: loads what it shows, goes on live, and leads from a signal to its place and back. */
 
-import type { Price, Signal, TradeOutcome } from "../../messages.ts";
+import type { Bar, Price, Signal, TradeOutcome } from "../../messages.ts";
 import { param, setParams } from "../address.ts";
 import * as api from "../api.ts";
-import { serverNow } from "../clock.ts";
+import { pastNow, serverNow } from "../clock.ts";
 import type { SignalDialog } from "../detail.ts";
 import { el, must, setHidden, setText } from "../dom.ts";
 import * as format from "../format.ts";
@@ -20,6 +20,10 @@ const SIGNALS = 300;
 const REDRAW = 250;
 /** The server stores a minute shortly after it has ended. */
 const STORED_AFTER = 1_500;
+/** In a replay the layers follow its moment. */
+const REPLAY_REFRESH = 5_000;
+/** Most bars that come between two drawings. */
+const MAX_NEW = 50;
 const NO_BARS = "No bars of this symbol yet";
 const SHOWN = ["killzones", "levels", "zones"] as const;
 type Shown = (typeof SHOWN)[number];
@@ -110,13 +114,17 @@ export class ChartPanel {
     this.#drawSignals();
   }
 
-  price(update: Price): void {
+  /** Takes a price; one of a replay has the minute that it ends. */
+  price(update: Price & { readonly bar?: Bar }): void {
     if (update.symbol !== this.#symbol) return;
     this.#quote = update;
     // A price that is sent again says only that nothing is new.
     if (this.#live && update.timestamp !== this.#observed && update.quality !== "closed") {
       this.#observed = update.timestamp;
-      if (this.#view !== undefined) this.#book.push(Date.parse(update.timestamp) / 1000, update.price);
+      if (this.#view !== undefined) {
+        if (update.bar === undefined) this.#book.push(Date.parse(update.timestamp) / 1000, update.price);
+        else this.#book.extend(update.bar);
+      }
     }
     this.#redraw ??= setTimeout(() => {
       this.#redraw = undefined;
@@ -128,6 +136,13 @@ export class ChartPanel {
     if (signal.symbol !== this.#symbol) return;
     this.#signals.set(signal.id, signal);
     if (signal.status === "confirmed") void this.#loadOutcomes();
+    this.#drawSignals();
+  }
+
+  /** Shows how a confirmed signal has ended. */
+  ended(outcome: TradeOutcome): void {
+    if (outcome.symbol !== this.#symbol) return;
+    this.#outcomes.set(outcome.signal, outcome);
     this.#drawSignals();
   }
 
@@ -200,7 +215,7 @@ export class ChartPanel {
 
   async #loadOutcomes(): Promise<void> {
     const symbol = this.#symbol;
-    const { outcomes } = await api.outcomes({ symbol, limit: String(SIGNALS) }, this.#loading.signal).catch(() => ({ outcomes: [] }));
+    const outcomes = await api.outcomesOf(symbol, SIGNALS, this.#loading.signal).catch(() => []);
     if (symbol !== this.#symbol || outcomes.length === 0) return;
     this.#outcomes = new Map(outcomes.map((outcome) => [outcome.signal, outcome]));
     this.#drawSignals();
@@ -242,10 +257,11 @@ export class ChartPanel {
 
   #everyMinute(): void {
     const minute = 60_000;
+    const wait = minute - (serverNow() % minute) + STORED_AFTER;
     setTimeout(() => {
       this.#everyMinute();
       void this.#refresh();
-    }, minute - (serverNow() % minute) + STORED_AFTER);
+    }, pastNow() === undefined ? wait : REPLAY_REFRESH);
   }
 
   /** Takes over what the server has stored since. */
@@ -270,8 +286,9 @@ export class ChartPanel {
     const last = this.#book.last;
     if (this.#view === undefined || this.#quote === undefined) return;
     if (this.#live && last !== undefined && !document.hidden) {
-      const drawn = this.#view.candles.data().at(-1)?.time;
-      if (drawn === undefined || last.time >= Number(drawn)) this.#view.update(last);
+      const drawn = Number(this.#view.candles.data().at(-1)?.time ?? 0);
+      // A fast replay opens several bars between two drawings.
+      for (const candle of this.#book.candles.slice(-MAX_NEW)) if (candle.time >= drawn) this.#view.update(candle);
       if (this.#note.textContent === NO_BARS) setText(this.#note, "");
     }
     this.#view.setQuote(this.#quote.bid, this.#quote.ask);

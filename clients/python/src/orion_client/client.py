@@ -127,7 +127,7 @@ class Client:
             time.sleep(pause)
 
     def stats(self, **filters: object) -> Statistics:
-        """Returns the outcomes of confirmed signals: `symbol`, `source`, `since`, `feed`."""
+        """Returns the outcomes of confirmed signals: `symbol`, `source`, `since`, `until`, `feed`."""
         return cast(Statistics, self._send(requests.get("/api/stats", **filters)))
 
     def bars(self, symbol: str, *, interval: str = "1m", limit: int = 200) -> Bars:
@@ -241,7 +241,7 @@ class AsyncClient:
             await asyncio.sleep(pause)
 
     async def stats(self, **filters: object) -> Statistics:
-        """Returns the outcomes of confirmed signals: `symbol`, `source`, `since`, `feed`."""
+        """Returns the outcomes of confirmed signals: `symbol`, `source`, `since`, `until`, `feed`."""
         return cast(Statistics, await self._send(requests.get("/api/stats", **filters)))
 
     async def bars(self, symbol: str, *, interval: str = "1m", limit: int = 200) -> Bars:
