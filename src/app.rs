@@ -411,6 +411,7 @@ fn open_store(
         messages_per_user: settings.data.messages_per_user.into(),
         message_retention: settings.data.message_retention,
         max_messages: settings.data.max_messages,
+        upgrade_backup: settings.data.upgrade_backup,
         message_type: dashboards::message_type,
         clock: clock::wall,
     };

@@ -34,6 +34,8 @@ use crate::store;
 pub const EXIT_OK: u8 = 0;
 /// Exit code of any failure other than a wrong command line or configuration.
 pub const EXIT_FAILURE: u8 = 1;
+/// Exit code of `migrate --check` when an upgrade is due.
+pub const EXIT_DUE: u8 = 2;
 /// Exit code of a wrong command line or configuration (`EX_USAGE`).
 pub const EXIT_CONFIG: u8 = 64;
 
@@ -53,7 +55,7 @@ Environment:
   ORION_CONFIG         a TOML file with settings; ./orion.toml is read if it is there
 
 All settings and their variables: orion-server default-config
-Exit codes: 0 done or clean stop, 64 wrong command line or configuration, 1 any other failure"
+Exit codes: 0 done or clean stop, 64 wrong command line or configuration, 1 any other failure; migrate --check: 2 an upgrade is due"
     )
 }
 
@@ -229,17 +231,17 @@ mod tests {
 
     #[test]
     fn log_commands_are_parsed_and_show_an_example() {
-        for line in ["verify", "export --format csv", "backup copy.db"] {
+        for line in ["verify", "export --format csv", "backup copy.db", "migrate --check"] {
             for (line, expected) in [(line.to_owned(), None), (format!("{line} --dir /data"), Some(Path::new("/data")))]
             {
                 let Ok(Command::Log(command)) = command(&line) else { panic!("{line} is a command on the log") };
                 assert_eq!(command.location(), expected, "{line}");
             }
         }
-        for line in ["export", "export --format xml", "backup", "backup a.db b.db", "verify a.db"] {
+        for line in ["export", "export --format xml", "backup", "backup a.db b.db", "verify a.db", "migrate"] {
             assert_eq!(command(line), Err(EXIT_CONFIG), "{line}");
         }
-        for name in ["verify", "export", "backup"] {
+        for name in ["verify", "export", "backup", "migrate"] {
             let mut cli = <Cli as CommandFactory>::command();
             let help = cli.find_subcommand_mut(name).unwrap().render_long_help().to_string();
             assert!(help.contains(&format!("Example:\n  orion-server {name} ")), "{help}");

@@ -63,6 +63,7 @@ impl Server {
             messages_per_user: 50,
             message_retention: Duration::from_hours(24 * 365 * 100),
             max_messages: 1_000_000,
+            upgrade_backup: true,
             message_type: crate::app::message_type,
             clock: now,
         };

@@ -76,5 +76,6 @@ mod streams;
 mod support;
 mod tokens;
 mod tradingview;
+mod upgrading;
 mod whole;
 mod wrong_tokens;

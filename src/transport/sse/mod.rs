@@ -120,7 +120,7 @@ impl SseConnection {
         if let Some(stream) = stream {
             guard.serve_on(stream, Arc::<Outbox>::downgrade(&outbox));
         }
-        Self { guard, outbox, membership, login, endpoint, gateway }
+        Self { gateway, guard, outbox, membership, login, endpoint }
     }
 
     /// Waits for the end that the server makes: it stops, or the client's token has ended.

@@ -197,9 +197,9 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("sources", "PROVIDERS net providers"),
             (
                 "store",
-                "Examined ExportFormat Repair RepairMode Repaired StoreError VerifiedRecords backup \
+                "Examined ExportFormat Repair RepairMode Repaired SchemaState StoreError VerifiedRecords backup \
              check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
-             repair verify",
+             repair schema_state verify",
             ),
         ],
     ),
