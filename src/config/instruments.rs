@@ -166,6 +166,30 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_brings_its_coins() {
+        let sources = SourceSettings { enabled: vec!["kraken".to_owned(), "luno".to_owned()].into() };
+        let providers = crate::config::Providers::new(crate::sources::providers::tables());
+        let settings = Settings { sources, providers, instruments: vec![entry("ETHUSD", 1)], ..Settings::default() };
+        let catalogue = settings.instruments().unwrap();
+        for (spellings, symbol, digits) in [
+            (&["BTC/USD", "XBTUSD", "KRAKEN:BTCUSD"][..], "BTCUSD", 2),
+            (&["XBTZAR", "BTC/ZAR", "LUNO:XBTZAR"], "BTCZAR", 0),
+            (&["ETHUSD"], "ETHUSD", 1),
+            (&["EURUSD"], "EURUSD", 5),
+        ] {
+            for spelling in spellings {
+                let found = catalogue.resolve(spelling).unwrap();
+                assert_eq!((found.symbol.as_str(), found.digits), (symbol, digits), "{spelling}");
+            }
+        }
+        let saturday = crate::domain::parse_time("2026-01-17T12:00:00Z").unwrap();
+        assert!(catalogue.resolve("BTCUSD").unwrap().session.is_open(saturday), "coins know no weekend");
+        assert!(catalogue.resolve("BTCUSDT").is_err(), "nobody asked for it");
+        let off = Settings { sources: SourceSettings::default(), ..settings };
+        assert!(off.instruments().unwrap().resolve("BTCUSD").is_err());
+    }
+
+    #[test]
     fn a_symbol_is_defined_once() {
         let settings = Settings { instruments: vec![entry("BTCUSD", 2), entry("BTCUSD", 1)], ..Settings::default() };
         assert_eq!(settings.instruments().unwrap_err().to_string(), "BTCUSD: is defined twice");

@@ -439,6 +439,54 @@ fn an_unusable_provider_is_refused_in_one_line() {
             &[("ORION_ALPHA_VANTAGE__DAILY_REQUESTS", "0")],
             "ORION_ALPHA_VANTAGE__DAILY_REQUESTS (alpha_vantage.daily_requests): must be 1 to 100000",
         ),
+        (&[("ORION_LUNO__INTERVAL", "10ms")], "ORION_LUNO__INTERVAL (luno.interval): must be 1s to 1h"),
+        (
+            &[("ORION_SOURCES", "kraken"), ("ORION_KRAKEN__INSTRUMENTS", "btc/usd")],
+            "ORION_KRAKEN__INSTRUMENTS (kraken.instruments): \"btc/usd\" has to be in capitals",
+        ),
+        (
+            &[("ORION_SOURCES", "kraken"), ("ORION_KRAKEN__INSTRUMENTS", "NOPE/USD")],
+            "ORION_KRAKEN__INSTRUMENTS (kraken.instruments): none of them is an instrument of this server",
+        ),
+        (
+            &[("ORION_SOURCES", "finnhub"), ("ORION_FINNHUB_KEY", "a&b")],
+            "ORION_FINNHUB_KEY (finnhub.key): has characters that no key has: only letters, digits, - and _",
+        ),
+        (&[GENERIC], "generic.url: the source 'generic' needs it"),
+        (
+            &[GENERIC, ("ORION_GENERIC__URL", "host/path?key=k3y")],
+            "ORION_GENERIC__URL (generic.url): is no address, such as wss://host/path or https://host/path?symbols={symbols}",
+        ),
+        (
+            &[GENERIC, ("ORION_GENERIC__URL", "wss://host/{key}")],
+            "generic.key (ORION_GENERIC_KEY): is missing: a setting has {key}",
+        ),
+        (
+            &[GENERIC, ("ORION_GENERIC__URL", "wss://host"), ("ORION_GENERIC__HEADERS", "Host: other")],
+            "ORION_GENERIC__HEADERS (generic.headers): must be up to 50 lines such as Authorization: Bearer {key}, without the \
+             headers of the connection itself",
+        ),
+        (
+            &[GENERIC, ("ORION_GENERIC__URL", "https://host"), ("ORION_GENERIC__SUBSCRIBE", "{}")],
+            "ORION_GENERIC__SUBSCRIBE (generic.subscribe): messages are for wss:// and ws:// only",
+        ),
+        (
+            &[GENERIC, ("ORION_GENERIC__URL", "https://host"), ("ORION_GENERIC__PRICE", "data.price")],
+            "ORION_GENERIC__PRICE (generic.price): is no JSON pointer, such as /data/0/price (RFC 6901)",
+        ),
+        (
+            &[GENERIC, ("ORION_GENERIC__URL", "https://host"), ("ORION_GENERIC__BID", "/bid")],
+            "generic.price: is missing: name the place of the price, or of bid and ask",
+        ),
+        (
+            &[
+                GENERIC,
+                ("ORION_GENERIC__URL", "https://host"),
+                ("ORION_GENERIC__PRICE", "/p"),
+                ("ORION_GENERIC__INSTRUMENTS", "a=EURUSD,b=XAUUSD"),
+            ],
+            "generic.symbol: is missing: with more than one instrument an item must say which it is about",
+        ),
     ];
     for (env, line) in expected {
         assert_eq!(Fixture::new("", env).error(), *line);
@@ -446,6 +494,7 @@ fn an_unusable_provider_is_refused_in_one_line() {
 }
 
 const OANDA: (&str, &str) = ("ORION_SOURCES", "oanda");
+const GENERIC: (&str, &str) = ("ORION_SOURCES", "generic");
 
 #[test]
 fn a_secret_may_come_from_a_file() {

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::{Config, ConfigError as LayerError, Value};
 use http::Uri;
@@ -38,7 +39,7 @@ pub trait ProviderSettings:
 
     /// Returns the instruments that are asked for, by the provider's names. While the provider is enabled, the built-in
     /// crypto-currencies among them are in the catalogue.
-    fn instruments(&self) -> &[String];
+    fn instruments(&self) -> Vec<&str>;
 
     /// Checks what the types cannot express.
     ///
@@ -53,7 +54,7 @@ trait AnySettings: erased_serde::Serialize + fmt::Debug + Send + Sync {
     fn equals(&self, other: &dyn Any) -> bool;
     fn secrets(&self) -> Vec<(&'static str, Option<&Secret>)>;
     fn url(&self) -> Option<&str>;
-    fn instruments(&self) -> &[String];
+    fn instruments(&self) -> Vec<&str>;
     fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem>;
 }
 
@@ -76,7 +77,7 @@ impl<P: ProviderSettings> AnySettings for P {
         P::url(self)
     }
 
-    fn instruments(&self) -> &[String] {
+    fn instruments(&self) -> Vec<&str> {
         P::instruments(self)
     }
 
@@ -164,7 +165,7 @@ impl Providers {
     }
 
     /// Returns the instruments that the enabled providers are asked for, by their names.
-    pub(super) fn instruments<'a>(&'a self, sources: &SourceSettings) -> impl Iterator<Item = &'a String> {
+    pub(super) fn instruments<'a>(&'a self, sources: &SourceSettings) -> impl Iterator<Item = &'a str> {
         let enabled = self.0.iter().filter(|(table, _)| sources.runs(table.name));
         enabled.flat_map(|(_, own)| own.instruments())
     }
@@ -258,9 +259,25 @@ impl ProviderRules<'_> {
     /// Checks the instruments of a provider that needs no key: only while it is enabled.
     ///
     /// # Errors
-    /// As [`check_names`](Self::check_names).
+    /// As [`check_names`](Self::check_names), and when one is not in capitals.
     pub fn check_instruments(&self, names: &[String]) -> Result<(), Problem> {
-        if self.is_enabled() { self.check_names("instruments", names) } else { Ok(()) }
+        if !self.is_enabled() {
+            return Ok(());
+        }
+        // As the exchanges write them, so that their messages have the same names.
+        if let Some(name) = names.iter().find(|name| name.bytes().any(|b| b.is_ascii_lowercase())) {
+            return Err(self.problem("instruments", format!("{name:?} has to be in capitals")));
+        }
+        self.check_names("instruments", names)
+    }
+
+    /// Checks the time between two requests or messages.
+    ///
+    /// # Errors
+    /// When it is not from 1 s to 1 h.
+    pub fn check_interval(&self, key: &str, interval: Duration) -> Result<(), Problem> {
+        let fits = (Duration::from_secs(1)..=Duration::from_hours(1)).contains(&interval);
+        if fits { Ok(()) } else { Err(self.problem(key, "must be 1s to 1h")) }
     }
 
     /// Checks that names of instruments fit into an address, and that the catalogue has one of them.

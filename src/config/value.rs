@@ -228,7 +228,8 @@ fn out_of_range<E: Error>(number: impl fmt::Display) -> E {
 }
 
 /// Durations such as `250ms`, `10s`, `5m`, `30d`.
-pub(super) mod duration {
+/// Durations such as `250ms`, `10s`, `5m` or `30d`.
+pub mod duration {
     use std::time::Duration;
 
     use humantime_serde::re::humantime::{format_duration, parse_duration};
@@ -256,12 +257,12 @@ pub(super) mod duration {
     }
 
     /// Deserializes a duration.
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         deserializer.deserialize_any(DurationVisitor)
     }
 
     /// Serializes a duration as [`text`].
-    pub(in super::super) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&text(*span))
     }
 

@@ -5,20 +5,28 @@
 //! and `/metrics` report.
 
 pub mod alpha_vantage;
+pub mod binance;
+pub mod coinbase;
 pub mod demo;
+pub mod finnhub;
+pub mod generic;
 pub mod kraken;
 mod launch;
 pub mod listing;
+pub mod luno;
 pub mod massive;
 pub mod net;
 pub mod oanda;
 #[cfg(test)]
 mod parser_tests;
+pub mod polling;
 pub mod providers;
 pub mod replay;
 pub mod simulator;
 pub mod streaming;
 mod supervise;
+pub mod twelve_data;
+pub mod valr;
 mod websocket;
 
 use std::future::Future;
@@ -39,11 +47,19 @@ pub use websocket::SocketTimeouts;
 
 /// The providers of market data. To add one: a folder like its neighbours, its `pub mod` above, and a line here; in
 /// `tests/integration/providers/` it is played and held to the promises of every source.
-pub static PROVIDERS: [ListedProvider; 4] = [
+pub static PROVIDERS: [ListedProvider; 12] = [
     ListedProvider::of::<oanda::OandaSettings>(),
     ListedProvider::of::<massive::MassiveSettings>(),
     ListedProvider::of::<alpha_vantage::AlphaVantageSettings>(),
     ListedProvider::of::<kraken::KrakenSettings>(),
+    ListedProvider::of::<coinbase::CoinbaseSettings>(),
+    ListedProvider::of::<binance::BinanceSettings>(),
+    ListedProvider::of::<luno::LunoSettings>(),
+    ListedProvider::of::<valr::ValrSettings>(),
+    ListedProvider::of::<finnhub::FinnhubSettings>(),
+    ListedProvider::of::<twelve_data::TwelveDataSettings>(),
+    ListedProvider::of::<generic::GenericTable<0>>(),
+    ListedProvider::of::<generic::GenericTable<1>>(),
 ];
 
 /// A source of prices.

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::SourceError;
 
 /// Time limit for connecting, and again for the response head.
-const NET_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const NET_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a "too many requests" answer without `Retry-After`.
 pub(super) const LIMIT_PAUSE: Duration = Duration::from_secs(30);
 /// Longest pause, whatever the provider asks for.
@@ -93,6 +93,15 @@ impl Default for Http {
 impl Http {
     /// Creates a client with this time limit for connecting, and again for the response head.
     pub fn new(limit: Duration) -> Self {
+        Self::with_idle(limit, 0)
+    }
+
+    /// Creates a client that keeps a connection for the next request, for one that asks again and again.
+    pub(super) fn persistent(limit: Duration) -> Self {
+        Self::with_idle(limit, 1)
+    }
+
+    fn with_idle(limit: Duration, idle: usize) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(limit));
@@ -102,10 +111,10 @@ impl Http {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        Self { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector), limit }
+        Self { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(idle).build(connector), limit }
     }
 
-    /// Requests `address` on a new connection. Returns once the response head has arrived.
+    /// Requests `address`. Returns once the response head has arrived.
     ///
     /// # Errors
     /// [`NetError`]. A status other than 200 is not an error here.

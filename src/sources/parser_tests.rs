@@ -32,6 +32,7 @@ pub(super) fn described(event: super::listing::ReadEvent) -> String {
         },
         Ok(WireEvent::Subscribed) => "subscribed".into(),
         Ok(WireEvent::Rejected(words)) => format!("rejected: {words}"),
+        Ok(WireEvent::Complaint(words)) => format!("complaint: {words}"),
         Ok(WireEvent::Other) => "other".into(),
         Ok(WireEvent::End(error)) => format!("end: {error}"),
         Err(why) => format!("malformed: {why:?}"),

@@ -70,6 +70,37 @@ async fn the_doctor_compares_clocks_with_the_providers() {
     }
 }
 
+/// Those without a key, and a made-up one whose address has it.
+#[tokio::test]
+async fn the_doctor_asks_every_provider_and_shows_no_key() {
+    let provider = somebody(TimeDelta::zero()).await;
+    let (http, ws) = (format!("http://{provider}"), format!("ws://{provider}"));
+    let generic = format!("{ws}/feed?literal=d0ct0r&token={{key}}");
+    let env = [
+        ("ORION_SOURCES", "kraken,coinbase,binance,luno,valr,finnhub,twelve_data,generic"),
+        ("ORION_KRAKEN__URL", &*ws),
+        ("ORION_COINBASE__URL", &ws),
+        ("ORION_BINANCE__URL", &ws),
+        ("ORION_LUNO__URL", &http),
+        ("ORION_VALR__URL", &ws),
+        ("ORION_FINNHUB__URL", &ws),
+        ("ORION_FINNHUB_KEY", "d0ct0r"),
+        ("ORION_TWELVE_DATA__URL", &ws),
+        ("ORION_TWELVE_DATA_KEY", "d0ct0r"),
+        ("ORION_GENERIC__URL", &generic),
+        ("ORION_GENERIC_KEY", "d0ct0r"),
+        ("ORION_GENERIC__PRICE", "/p"),
+        ("ORION_GENERIC__INSTRUMENTS", "EURUSD"),
+    ];
+    let (code, report) = doctor(&[], &env).await;
+    assert_eq!(code, 0, "{report}");
+    for name in ["kraken", "coinbase", "binance", "luno", "valr", "finnhub", "twelve_data", "generic"] {
+        let line = format!("ok    {name:<14} 127.0.0.1 answers");
+        assert!(report.lines().any(|found| found.starts_with(&line)), "{line}\n{report}");
+    }
+    assert!(report.contains("finnhub.url is not encrypted") && !report.contains("kraken.url is not"), "{report}");
+}
+
 #[tokio::test]
 async fn what_does_not_work_is_to_fix() {
     // A port that is taken and that nobody listens on.

@@ -46,8 +46,8 @@ impl ProviderSettings for AlphaVantageSettings {
         self.url.as_deref()
     }
 
-    fn instruments(&self) -> &[String] {
-        &self.instruments
+    fn instruments(&self) -> Vec<&str> {
+        self.instruments.iter().map(String::as_str).collect()
     }
 
     fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem> {

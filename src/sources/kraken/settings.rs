@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Kraken;
 use crate::config::{List, Problem, ProviderRules, ProviderSettings, Settings, value};
 use crate::sources::providers::{Provider, address, names};
-use crate::sources::streaming::{Dialect, StreamSource};
+use crate::sources::streaming::{self, Dialect};
 use crate::sources::{Launcher, OptionsError};
 
 /// Kraken's public WebSocket.
@@ -35,8 +35,8 @@ impl ProviderSettings for KrakenSettings {
         self.url.as_deref()
     }
 
-    fn instruments(&self) -> &[String] {
-        &self.instruments
+    fn instruments(&self) -> Vec<&str> {
+        self.instruments.iter().map(String::as_str).collect()
     }
 
     fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem> {
@@ -50,11 +50,6 @@ impl Provider for KrakenSettings {
     }
 
     fn start(&self, _: &Settings, launcher: &Launcher) -> Result<(), OptionsError> {
-        let kraken = Kraken { url: self.address() };
-        launcher.spawn(
-            Self::NAME,
-            StreamSource::new(kraken, &self.instruments, &launcher.instruments, launcher.wall.clone())?,
-        );
-        Ok(())
+        streaming::start(Kraken { url: self.address() }, &self.instruments, launcher)
     }
 }

@@ -52,8 +52,8 @@ impl ProviderSettings for MassiveSettings {
         self.url.as_deref()
     }
 
-    fn instruments(&self) -> &[String] {
-        &self.instruments
+    fn instruments(&self) -> Vec<&str> {
+        self.instruments.iter().map(String::as_str).collect()
     }
 
     fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem> {

@@ -100,7 +100,7 @@ pub(crate) async fn delivers_each_tick_once_unaltered_and_in_order<P: Provider>(
     }
     assert!(rig.state().delivers(), "{}", rig.state());
     rig.end().await;
-    assert_eq!(stage.came(), 1);
+    assert!(P::POLLED || stage.came() == 1);
 }
 
 pub(crate) async fn survives_garbage<P: Provider>() {

@@ -3,14 +3,22 @@
 //! A provider's module plays it and names what it is made of; [`contract!`] holds every source to the same promises.
 
 mod alpha_vantage;
+mod binance;
+mod coinbase;
 mod contract;
+mod finnhub;
+mod generic;
 mod kraken;
+mod luno;
 mod massive;
 mod oanda;
+mod polls;
 mod side_by_side;
 mod stage;
 mod streams;
 mod together;
+mod twelve_data;
+mod valr;
 
 use std::collections::VecDeque;
 use std::io;

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join_all};
 
-use super::{contract, kraken};
+use super::{binance, coinbase, contract, finnhub, generic, kraken, luno, twelve_data, valr};
 
 /// Waits for all of them, and names those that have failed.
 async fn all(promises: Vec<(&str, LocalBoxFuture<'static, ()>)>) {
@@ -17,23 +17,39 @@ async fn all(promises: Vec<(&str, LocalBoxFuture<'static, ()>)>) {
 }
 
 macro_rules! side_by_side {
-    ($($promise:ident: $($provider:ident)*;)*) => {
+    ($($promise:ident: $($provider:ident $played:ident),*;)*) => {
         $(#[tokio::test]
         async fn $promise() {
             all(vec![$((
-                stringify!($provider),
-                contract::$promise::<$provider::Played>().boxed_local(),
+                concat!(stringify!($provider), "::", stringify!($played)),
+                contract::$promise::<$provider::$played>().boxed_local(),
             )),*]).await;
         })*
     };
 }
 
 side_by_side! {
-    delivers_each_tick_once_unaltered_and_in_order: kraken;
-    survives_garbage: kraken;
-    comes_back_from_silence: kraken;
-    comes_back_from_every_loss: kraken;
-    waits_and_comes_back_when_it_asked_too_much: kraken;
-    comes_back_after_an_outage: kraken;
-    loses_nothing_while_the_pipeline_is_busy: kraken;
+    delivers_each_tick_once_unaltered_and_in_order:
+        kraken Played, coinbase Played, binance Played, valr Played, luno Played, finnhub Played, twelve_data Played,
+        generic Streamed, generic Polled;
+    survives_garbage:
+        kraken Played, coinbase Played, binance Played, valr Played, luno Played, finnhub Played, twelve_data Played,
+        generic Streamed, generic Polled;
+    comes_back_from_silence:
+        kraken Played, coinbase Played, binance Played, valr Played, luno Played, finnhub Played, twelve_data Played,
+        generic Streamed, generic Polled;
+    comes_back_from_every_loss:
+        kraken Played, coinbase Played, binance Played, valr Played, luno Played, finnhub Played, twelve_data Played,
+        generic Streamed, generic Polled;
+    a_refused_key_is_not_tried_again:
+        finnhub Played, twelve_data Played, generic Streamed, generic Polled;
+    waits_and_comes_back_when_it_asked_too_much:
+        kraken Played, coinbase Played, binance Played, valr Played, luno Played, finnhub Played, twelve_data Played,
+        generic Streamed, generic Polled;
+    comes_back_after_an_outage:
+        kraken Played, coinbase Played, binance Played, valr Played, luno Played, finnhub Played, twelve_data Played,
+        generic Streamed, generic Polled;
+    loses_nothing_while_the_pipeline_is_busy:
+        kraken Played, coinbase Played, binance Played, valr Played, finnhub Played, twelve_data Played,
+        generic Streamed;
 }

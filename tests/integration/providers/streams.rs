@@ -24,13 +24,22 @@ pub(super) trait Spoken: Send + 'static {
     /// Takes the client's subscription, and answers it; `None` when the client is gone.
     fn greet(socket: &mut Socket) -> impl Future<Output = Option<()>> + Send;
 
-    /// The message about these prices.
-    fn message(prices: &[Price]) -> String;
+    /// The messages about these prices.
+    fn messages(prices: &[Price]) -> Vec<String>;
 
     /// The answer to what a client says after its subscription.
     fn answer(_: &str) -> Option<String> {
         None
     }
+}
+
+/// The symbol as a pair, such as `EUR/USD`.
+pub(super) fn pair(price: &Price, separator: &str) -> String {
+    format!("{}{separator}{}", &price.symbol[..3], &price.symbol[3..])
+}
+
+pub(super) fn rfc3339(price: &Price) -> String {
+    chrono::DateTime::from_timestamp_millis(price.at).unwrap().to_rfc3339()
 }
 
 pub(super) async fn say(socket: &mut Socket, message: impl ToString) -> Option<()> {
@@ -96,14 +105,18 @@ async fn serve<S: Spoken>(mut stream: TcpStream, acts: Vec<Act>) -> Option<()> {
             Act::Price(price) => {
                 let second = acts.next_if(|act| matches!(act, Act::Price(_)));
                 let second = second.map(|act| if let Act::Price(price) = act { price } else { unreachable!() });
-                say(&mut socket, S::message(&[price].into_iter().chain(second).collect::<Vec<_>>())).await?;
+                for message in S::messages(&[price].into_iter().chain(second).collect::<Vec<_>>()) {
+                    say(&mut socket, message).await?;
+                }
             }
             Act::Garbage => {
                 for text in ["", "{}", "null", "[", "[5,{}]", "\"\""] {
                     say(&mut socket, text).await?;
                 }
                 socket.send(Message::binary(vec![0, 1, 2])).await.ok()?;
-                say(&mut socket, S::message(&[Price { bid: -1.0, ..super::contract::price(0) }])).await?;
+                for message in S::messages(&[Price { bid: -1.0, ..super::contract::price(0) }]) {
+                    say(&mut socket, message).await?;
+                }
                 say(&mut socket, " ".repeat((1 << 20) + 1)).await?;
             }
             Act::Mute => std::future::pending().await,

@@ -13,7 +13,10 @@ use tokio::sync::watch;
 
 use super::contract::{Provider, price};
 use super::stage::{Act, Price, Stage};
-use super::{KEY, Rig, WRONG_KEY, alpha_vantage, catalogue, massive, no_key_in, oanda, wall};
+use super::{
+    KEY, Rig, WRONG_KEY, alpha_vantage, binance, catalogue, coinbase, finnhub, generic, kraken, luno, massive,
+    no_key_in, oanda, twelve_data, valr, wall,
+};
 use crate::support::{PATIENCE, Server, soon};
 
 /// Waits until the board says what `of` expects of EURUSD's price.
@@ -105,6 +108,72 @@ async fn every_provider_publishes_the_same_price_without_keys() {
         server.stop().await;
     }
     assert_eq!(published[0], published[1]);
+}
+
+/// One server with all of them: each delivers, and no key shows.
+#[tokio::test]
+async fn providers_of_every_kind_run_side_by_side() {
+    let plan = || vec![vec![Act::Price(price(0)), Act::Price(price(30))]];
+    let stages = [
+        ("KRAKEN", "ws", "/v2", "EUR/USD,USD/JPY,XAU/USD", kraken::Played::play(plan()).await),
+        ("COINBASE", "ws", "", "EUR-USD,USD-JPY,XAU-USD", coinbase::Played::play(plan()).await),
+        ("BINANCE", "ws", "", "EURUSD,USDJPY,XAUUSD", binance::Played::play(plan()).await),
+        ("LUNO", "http", "", "EURUSD,USDJPY,XAUUSD", luno::Played::play(plan()).await),
+        ("VALR", "ws", "/ws/trade", "EURUSD,USDJPY,XAUUSD", valr::Played::play(plan()).await),
+        ("FINNHUB", "ws", "", "OANDA:EUR_USD,OANDA:USD_JPY,OANDA:XAU_USD", finnhub::Played::play(plan()).await),
+        ("TWELVE_DATA", "ws", "/v1/quotes/price", "EUR/USD,USD/JPY,XAU/USD", twelve_data::Played::play(plan()).await),
+        (
+            "GENERIC",
+            "http",
+            "/rates?of={symbols}&key={key}",
+            "EURUSD,USDJPY,XAUUSD",
+            generic::Polled::play(plan()).await,
+        ),
+        ("GENERIC_2", "ws", "/feed", "t:eur=EURUSD,t:jpy=USDJPY,t:xau=XAUUSD", generic::Streamed::play(plan()).await),
+    ];
+    let mut settings: Vec<(String, String)> = Vec::new();
+    for (name, scheme, path, instruments, stage) in &stages {
+        settings.push((format!("ORION_{name}__URL"), format!("{scheme}://{}{path}", stage.addr)));
+        settings.push((format!("ORION_{name}__INSTRUMENTS"), (*instruments).to_owned()));
+    }
+    let keyed = ["ORION_FINNHUB_KEY", "ORION_TWELVE_DATA_KEY", "ORION_GENERIC_KEY", "ORION_GENERIC_2__KEY"];
+    let keyed = keyed.map(|name| (name, KEY));
+    let places = [
+        ("GENERIC__ITEMS", "/rates"),
+        ("GENERIC__SYMBOL", "@key"),
+        ("GENERIC__PRICE", "/last"),
+        ("GENERIC__TIME", "/at"),
+        ("GENERIC_2__HEADERS", "X-Client: {key}"),
+        ("GENERIC_2__SUBSCRIBE", "{\"login\":\"{key}\"}\n{\"want\":{symbols_json}}"),
+        ("GENERIC_2__ITEMS", "/quotes"),
+        ("GENERIC_2__SYMBOL", "/name"),
+        ("GENERIC_2__BID", "/book/0"),
+        ("GENERIC_2__ASK", "/book/1"),
+        ("GENERIC_2__TIME", "/us"),
+    ];
+    let places = places.map(|(name, place)| (format!("ORION_{name}"), place));
+    let sources = "kraken,coinbase,binance,luno,valr,finnhub,twelve_data,generic,generic_2";
+    let common = [("ORION_SOURCES", sources), ("ORION_LOG", "trace"), ("ORION_INGEST_TOKEN", "")];
+    let own = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let env = own.chain(keyed).chain(places.iter().map(|(name, place)| (name.as_str(), *place))).chain(common);
+    let server = Server::start(&env.collect::<Vec<_>>()).await;
+    // Whichever came first is in force, and some have no bid.
+    let told = price_of(&server, |_| true).await;
+    assert!(sources.split(',').any(|source| told["source"] == source), "{told}");
+    soon("every source delivers", async {
+        loop {
+            let (_, answer) = server.get("/api/sources").await;
+            let listed = answer["sources"].as_array().unwrap();
+            let live = listed.iter().filter(|source| source["state"] == "live" && !source["last_tick_age"].is_null());
+            if live.count() == stages.len() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    says_no_key(&server).await;
+    server.stop().await;
 }
 
 #[tokio::test]

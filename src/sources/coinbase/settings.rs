@@ -1,0 +1,55 @@
+//! The settings of Coinbase Exchange.
+
+use serde::{Deserialize, Serialize};
+
+use super::Coinbase;
+use crate::config::{List, Problem, ProviderRules, ProviderSettings, Settings, value};
+use crate::sources::providers::{Provider, address, names};
+use crate::sources::streaming::{self, Dialect};
+use crate::sources::{Launcher, OptionsError};
+
+/// Coinbase Exchange's public WebSocket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CoinbaseSettings {
+    /// Another address, such as a proxy's. Default: Coinbase's own.
+    #[serde(deserialize_with = "value::unless_empty")]
+    pub url: Option<String>,
+    /// Pairs, such as `BTC-USD`. Default: seven coins in dollars.
+    pub instruments: List<String>,
+}
+
+impl Default for CoinbaseSettings {
+    fn default() -> Self {
+        let coins = ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD", "DOGE-USD", "LTC-USD"];
+        Self { url: None, instruments: names(coins) }
+    }
+}
+
+impl ProviderSettings for CoinbaseSettings {
+    const NAME: &'static str = Coinbase::NAME;
+    const DOCUMENTATION: &'static str = include_str!("settings.toml");
+    const SCHEMES: &'static [&'static str] = &["wss", "ws"];
+
+    fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    fn instruments(&self) -> Vec<&str> {
+        self.instruments.iter().map(String::as_str).collect()
+    }
+
+    fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem> {
+        rules.check_instruments(&self.instruments)
+    }
+}
+
+impl Provider for CoinbaseSettings {
+    fn address(&self) -> String {
+        address(self, "wss://ws-feed.exchange.coinbase.com")
+    }
+
+    fn start(&self, _: &Settings, launcher: &Launcher) -> Result<(), OptionsError> {
+        streaming::start(Coinbase { url: self.address() }, &self.instruments, launcher)
+    }
+}
