@@ -131,6 +131,25 @@ bench: need-rust ## Run the benchmarks
 fmt: need-rust ## Format the Rust code
 	cargo fmt
 
+## Documentation
+
+# Where the site's links to files outside of docs/ lead: the repository in the workflow, else this folder.
+DOCS_SOURCE ?= $(if $(GITHUB_REPOSITORY),https://github.com/$(GITHUB_REPOSITORY)/blob/main,file://$(CURDIR))
+
+.PHONY: docs
+docs: ## The documentation as a site with search, into target/docs (mdBook)
+	@command -v mdbook >/dev/null || { $(MAKE) need-rust; cargo install --locked --no-default-features --features search mdbook; }
+	rm -rf $(TARGET)/docs $(TARGET)/docs-source && mkdir -p $(TARGET)/docs-source
+	cp -R docs/book.toml docs/images $(TARGET)/docs-source/
+	@for page in docs/*.md; do sed 's#](\.\./#]($(DOCS_SOURCE)/#g' $$page > $(TARGET)/docs-source/$${page#docs/}; done
+	mdbook build --dest-dir $(TARGET)/docs $(TARGET)/docs-source && rm $(TARGET)/docs/book.toml
+
+.PHONY: screenshot
+screenshot: export ORION_BIN := $(TARGET)/$(PROFILE)/orion-server
+screenshot: export ORION_WRITE_SCREENSHOT := 1
+screenshot: client programs need-browser ## Take docs/images/console.png of the README again
+	cd $(CLIENT) && node --import tsx --test tests/browser/screenshot.test.ts
+
 ## Shipping
 
 # For another machine: make package FOR=aarch64-unknown-linux-musl, where rustup and a linker have it.
@@ -144,7 +163,7 @@ package: need-rust client ## The archive, .deb and .rpm of this machine, with SB
 	cargo build --profile dist --locked $(if $(FOR),--target $(FOR))
 	rm -rf $(PACKAGE) && mkdir -p $(PACKAGE)/archive
 	strip -o $(PACKAGE)/archive/orion-server $(TARGET)/$(if $(FOR),$(FOR)/)dist/orion-server
-	cp README.md CHANGELOG.md LICENSE .env.example $(PACKAGE)/archive/
+	cp -R README.md CHANGELOG.md LICENSE .env.example docs $(PACKAGE)/archive/
 	tar -czf $(PACKAGE)/orion-server-$(TRIPLE).tar.gz -C $(PACKAGE)/archive .
 	rm -rf $(PACKAGE)/archive
 	cargo cyclonedx --format json --override-filename orion-server-$(TRIPLE).cdx

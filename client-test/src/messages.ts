@@ -568,6 +568,8 @@ export interface OverviewPresence {
   readonly prices: number;
   readonly signals: number;
   readonly messages: number;
+  readonly clock: number;
+  readonly presence: number;
 }
 
 /** What the process uses. */
@@ -699,6 +701,57 @@ export interface RefusedTick {
   readonly code: string;
   /** The explanation for people. */
   readonly reason: string;
+}
+
+/** How many clients are watching. In a cluster each node counts its own. */
+export interface Presence {
+  readonly timestamp: string;
+  /** The clients of the node that sends this. */
+  readonly this_node: PresenceCounts;
+}
+
+/** How many clients are connected, and how many of them get what. A client may get several kinds of data. */
+export interface PresenceCounts {
+  /** All clients, over every transport. */
+  readonly clients: number;
+  /** Clients that get prices, of some symbols at least. */
+  readonly prices: number;
+  /** Clients that get signals, of some symbols at least. */
+  readonly signals: number;
+  /** Clients that get published messages: the channel `user`, and the dashboards' own streams. */
+  readonly messages: number;
+  /** Clients with the channel `clock`. */
+  readonly clock: number;
+  /** Clients with the channel `presence`. */
+  readonly presence: number;
+}
+
+/** Who is watching, on the node that answers. */
+export interface PresenceOfUsers {
+  /** The clients of the node that answers. */
+  readonly this_node: PresenceCounts;
+  readonly timestamp: string;
+  /** The users with a client here, by name; the first 1,000 of them. */
+  readonly users: readonly UserPresence[];
+  /** How many users have a client here. */
+  readonly users_total: number;
+}
+
+/** The clients whose token names this user. */
+export interface UserPresence {
+  /** All clients, over every transport. */
+  readonly clients: number;
+  /** Clients that get prices, of some symbols at least. */
+  readonly prices: number;
+  /** Clients that get signals, of some symbols at least. */
+  readonly signals: number;
+  /** Clients that get published messages: the channel `user`, and the dashboards' own streams. */
+  readonly messages: number;
+  /** Clients with the channel `clock`. */
+  readonly clock: number;
+  /** Clients with the channel `presence`. */
+  readonly presence: number;
+  readonly user: string;
 }
 
 /** A price. */
@@ -953,7 +1006,7 @@ export interface OrionSignal {
 }
 
 /** A channel. `user`: the messages for one user, only over Socket.IO. */
-export type Channel = "signals" | "prices" | "clock" | "user";
+export type Channel = "signals" | "prices" | "clock" | "presence" | "user";
 
 /** Which signals a client wants. A filter that is not set admits every signal. It judges each event by the signal as it is in that event, and nothing else: a signal that no longer matches is not announced. */
 export interface SignalFilter {
@@ -1398,6 +1451,11 @@ export type OrionFrame =
       readonly server_time: string;
       readonly type: "pong";
     }
+  /** How many clients are watching: after `subscribe` with the channel `presence`, and at each change, once a second at most. */
+  | {
+      readonly payload: Presence;
+      readonly type: "presence";
+    }
   /** A new price. */
   | {
       readonly payload: Price;
@@ -1551,6 +1609,8 @@ export interface ServerEvents {
   order_update: (data: AriaOrder, meta: MessageMeta) => void;
   /** The answer to `ping`. */
   pong: (data: Pong) => void;
+  /** How many clients are watching, of the channel `presence`: now, and at each change, once a second at most. */
+  presence: (data: Presence) => void;
   /** A new price. */
   price_update: (data: Price) => void;
   /** A signal is new or has changed. */

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -12,7 +12,7 @@ import { runInNewContext } from "node:vm";
 import { WebSocket } from "ws";
 import { connectNative } from "./support/clients.ts";
 import { Inbox } from "./support/inbox.ts";
-import { documents, MARKS, pointedAt, snippets, type Mark, type Snippet } from "./support/readme.ts";
+import { MARKS, pointedAt, snippets, type Mark, type Snippet } from "./support/readme.ts";
 import { binary, startServer, type OrionServer } from "./support/server.ts";
 import { assertPrice, assertSignal } from "./support/shapes.ts";
 
@@ -49,24 +49,6 @@ function marked(mark: Mark, run: (snippet: Snippet, t: TestContext) => Promise<v
 test("README and docs have a snippet of every kind", () => {
   assert.deepEqual(MARKS.filter((mark) => !all.some((snippet) => snippet.mark === mark)), []);
 });
-
-test("every link between the documents leads somewhere", () => {
-  const dead: string[] = [];
-  for (const document of documents()) {
-    for (const [, target = ""] of document.text.matchAll(/\]\((?!https?:)(.*?)\)/g)) {
-      const [path, anchor] = target.split("#");
-      const url = path ? new URL(path, document.url) : document.url;
-      if (!existsSync(url) || (anchor && !anchors(readFileSync(url, "utf8")).has(anchor))) dead.push(`${document.name}: ${target}`);
-    }
-  }
-  assert.deepEqual(dead, []);
-});
-
-/** Of its headings, as GitHub makes them. */
-function anchors(text: string): Set<string> {
-  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) => heading.toLowerCase());
-  return new Set(headings.map((heading) => heading.replace(/[^\p{L}\p{N}_ -]/gu, "").replaceAll(" ", "-")));
-}
 
 describe("reading", () => {
   // tests/browser runs it in a browser; here with ws in the browser's place.

@@ -13,6 +13,8 @@ pub enum InstrumentSet {
     Default,
     /// MNQ NQ MES ES.
     Futures,
+    /// Coins in dollars, euros, rand and Tether.
+    Crypto,
 }
 
 /// An instrument of the operator's own.
@@ -62,8 +64,9 @@ impl From<&InstrumentEntry> for Instrument {
 }
 
 impl Settings {
-    /// Builds the catalogue: the chosen sets, then the operator's own instruments, then those of the demo desk if it is enabled. An
-    /// own instrument replaces a built-in one with the same symbol.
+    /// Builds the catalogue: the chosen sets, then the operator's own instruments, then the built-in crypto-currencies that the
+    /// enabled providers are asked for, then those of the demo desk if it is enabled. An own instrument replaces a built-in one
+    /// with the same symbol.
     ///
     /// # Errors
     /// When two instruments claim one symbol or spelling, or the grid of one is unusable.
@@ -74,6 +77,7 @@ impl Settings {
             .flat_map(|set| match set {
                 InstrumentSet::Default => Instruments::documented(),
                 InstrumentSet::Futures => Instruments::futures(),
+                InstrumentSet::Crypto => Instruments::crypto(),
             })
             .collect();
         for (index, entry) in self.instruments.iter().enumerate() {
@@ -87,7 +91,14 @@ impl Settings {
             }
         }
         let desk = if self.desk_runs() { Instruments::demo_desk() } else { Vec::new() };
-        Instruments::new(list)?.with_missing(desk)
+        Instruments::new(list)?.with_missing(self.provided_coins()?)?.with_missing(desk)
+    }
+
+    /// Returns the built-in crypto-currencies that the enabled providers are asked for.
+    fn provided_coins(&self) -> Result<Vec<Instrument>, InstrumentsError> {
+        let coins = Instruments::new(Instruments::crypto())?;
+        let named = self.providers.instruments(&self.sources).filter_map(|name| coins.resolve(name).ok());
+        Ok(named.map(|coin| Instrument::clone(coin)).collect())
     }
 
     /// Whether the demo desk runs. It never runs while a recording is replayed.

@@ -271,7 +271,7 @@ fn an_unusable_variable_is_refused_in_one_line() {
         (
             "ORION_INSTRUMENTS",
             "forex",
-            "ORION_INSTRUMENTS (instrument_sets): unknown value `forex`, expected `default` or `futures`",
+            "ORION_INSTRUMENTS (instrument_sets): unknown value `forex`, expected one of `default`, `futures`, `crypto`",
         ),
         (
             "ORION_READ_AUTH",

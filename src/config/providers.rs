@@ -12,6 +12,9 @@ use serde::{Serialize, Serializer};
 
 use super::{Problem, Secret, Settings, SourceSettings, names};
 
+/// Largest number of instruments of one provider.
+const MAX_NAMES: usize = 200;
+
 /// The settings of a provider: a table of the file, with the provider's name.
 pub trait ProviderSettings:
     Serialize + DeserializeOwned + Default + PartialEq + fmt::Debug + Send + Sync + 'static
@@ -21,15 +24,21 @@ pub trait ProviderSettings:
     /// The table in the file that documents all settings.
     const DOCUMENTATION: &'static str;
     /// The settings that also have a short environment variable: `ORION_OANDA_TOKEN` for `token`.
-    const SHORT: &'static [&'static str];
+    const SHORT: &'static [&'static str] = &[];
     /// The schemes that its address can have, the encrypted one first.
     const SCHEMES: &'static [&'static str];
 
-    /// Returns the secrets, each with its key in the table.
-    fn secrets(&self) -> Vec<(&'static str, Option<&Secret>)>;
+    /// Returns the secrets, each with its key in the table; none for a provider without a key.
+    fn secrets(&self) -> Vec<(&'static str, Option<&Secret>)> {
+        Vec::new()
+    }
 
     /// Returns the address that replaces the provider's own, such as a proxy's.
     fn url(&self) -> Option<&str>;
+
+    /// Returns the instruments that are asked for, by the provider's names. While the provider is enabled, the built-in
+    /// crypto-currencies among them are in the catalogue.
+    fn instruments(&self) -> &[String];
 
     /// Checks what the types cannot express.
     ///
@@ -44,6 +53,7 @@ trait AnySettings: erased_serde::Serialize + fmt::Debug + Send + Sync {
     fn equals(&self, other: &dyn Any) -> bool;
     fn secrets(&self) -> Vec<(&'static str, Option<&Secret>)>;
     fn url(&self) -> Option<&str>;
+    fn instruments(&self) -> &[String];
     fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem>;
 }
 
@@ -64,6 +74,10 @@ impl<P: ProviderSettings> AnySettings for P {
 
     fn url(&self) -> Option<&str> {
         P::url(self)
+    }
+
+    fn instruments(&self) -> &[String] {
+        P::instruments(self)
     }
 
     fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem> {
@@ -149,6 +163,12 @@ impl Providers {
         })
     }
 
+    /// Returns the instruments that the enabled providers are asked for, by their names.
+    pub(super) fn instruments<'a>(&'a self, sources: &SourceSettings) -> impl Iterator<Item = &'a String> {
+        let enabled = self.0.iter().filter(|(table, _)| sources.runs(table.name));
+        enabled.flat_map(|(_, own)| own.instruments())
+    }
+
     /// Checks the settings of every provider.
     pub(super) fn check(&self, settings: &Settings) -> Result<(), Problem> {
         for (table, own) in &self.0 {
@@ -178,7 +198,7 @@ impl Providers {
                 ));
             }
             let scheme = own.url().and_then(|url| Some(url.split_once(':')?.0));
-            if scheme.is_some_and(|scheme| schemes[1..].contains(&scheme)) {
+            if !own.secrets().is_empty() && scheme.is_some_and(|scheme| schemes[1..].contains(&scheme)) {
                 warnings.push(format!("{name}.url is not encrypted: the key for {name} travels readable"));
             }
         }
@@ -235,14 +255,25 @@ impl ProviderRules<'_> {
         Err(self.problem(key, reason))
     }
 
+    /// Checks the instruments of a provider that needs no key: only while it is enabled.
+    ///
+    /// # Errors
+    /// As [`check_names`](Self::check_names).
+    pub fn check_instruments(&self, names: &[String]) -> Result<(), Problem> {
+        if self.is_enabled() { self.check_names("instruments", names) } else { Ok(()) }
+    }
+
     /// Checks that names of instruments fit into an address, and that the catalogue has one of them.
     ///
     /// # Errors
-    /// When they do not, or it has none.
+    /// When they do not, there are more than 200, or it has none.
     pub fn check_names(&self, key: &str, names: &[String]) -> Result<(), Problem> {
         let plain = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-:/.".contains(&b));
         if let Some(name) = names.iter().find(|name| !plain(name) || name.len() > 32) {
             return Err(self.problem(key, format!("{name:?} is no instrument's name")));
+        }
+        if names.len() > MAX_NAMES {
+            return Err(self.problem(key, format!("has more than {MAX_NAMES} instruments")));
         }
         let known = self.settings.instruments().is_ok_and(|known| names.iter().any(|name| known.resolve(name).is_ok()));
         if known { Ok(()) } else { Err(self.problem(key, "none of them is an instrument of this server")) }

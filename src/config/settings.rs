@@ -19,7 +19,7 @@ const DAY: Duration = Duration::from_hours(24);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// Built-in instruments: `default`, `futures`. Default both.
+    /// Built-in instruments: `default`, `futures`, `crypto`. Default the first two.
     pub instrument_sets: List<InstrumentSet>,
     /// The listening side.
     pub server: ServerSettings,

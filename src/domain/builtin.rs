@@ -105,7 +105,7 @@ pub(super) fn futures() -> Vec<Instrument> {
 /// Returns the instruments of the demo desk: the eight pairs, the stocks and the coins that pages show.
 /// The stocks have no trading hours, because their prices are simulated at all times.
 pub(super) fn demo_desk() -> Vec<Instrument> {
-    use InstrumentClass::{Crypto, Forex, Stock};
+    use InstrumentClass::{Forex, Stock};
     let pair = |symbol, name| instrument(symbol, name, Forex, (5, 0.00001), Session::Forex, &[]);
     let stock = |symbol, name| instrument(symbol, name, Stock, (2, 0.01), Session::Always, &[]);
     let pairs =
@@ -120,10 +120,55 @@ pub(super) fn demo_desk() -> Vec<Instrument> {
         stock("GOOGL", "Alphabet"),
         stock("MSFT", "Microsoft"),
         stock("TSLA", "Tesla"),
-        instrument("BTCZAR", "Bitcoin / South African Rand", Crypto, (0, 1.0), Session::Always, &["BTC/ZAR", "XBTZAR"]),
-        instrument("ETHZAR", "Ether / South African Rand", Crypto, (0, 1.0), Session::Always, &["ETH/ZAR"]),
     ];
-    pairs.chain(others).collect()
+    let coins = crypto().into_iter().filter(|known| ["BTCZAR", "ETHZAR"].contains(&known.symbol.as_str()));
+    pairs.chain(others).chain(coins).collect()
+}
+
+/// The coins of the set `crypto`, each with the decimals of its prices in dollars (and in Tether).
+const COINS: [(&str, &str, u8); 9] = [
+    ("BTC", "Bitcoin", 2),
+    ("ETH", "Ether", 2),
+    ("SOL", "Solana", 2),
+    ("XRP", "XRP", 5),
+    ("ADA", "Cardano", 6),
+    ("DOGE", "Dogecoin", 6),
+    ("LTC", "Litecoin", 2),
+    ("LINK", "Chainlink", 4),
+    ("BNB", "BNB", 2),
+];
+/// Their pairs in rand, as South African exchanges have them, with their decimals.
+const RAND: [(&str, &str, u8); 7] = [
+    ("BTC", "Bitcoin", 0),
+    ("ETH", "Ether", 0),
+    ("XRP", "XRP", 2),
+    ("SOL", "Solana", 2),
+    ("LTC", "Litecoin", 2),
+    ("USDT", "Tether", 2),
+    ("USDC", "USD Coin", 2),
+];
+
+/// Returns the crypto-currencies. They trade at all times. The finest grid of the exchanges that are sources is theirs.
+pub(super) fn crypto() -> Vec<Instrument> {
+    let euro = COINS.iter().filter(|(coin, ..)| ["BTC", "ETH", "SOL", "XRP"].contains(coin));
+    let dollar = COINS.iter().map(|coin| (coin, "USD", "US Dollar"));
+    let euro = euro.map(|coin| (coin, "EUR", "Euro"));
+    let tether = COINS.iter().map(|coin| (coin, "USDT", "Tether"));
+    let rand = RAND.iter().map(|coin| (coin, "ZAR", "South African Rand"));
+    let pairs = dollar.chain(euro).chain(tether).chain(rand);
+    pairs
+        .map(|((coin, name, digits), currency, of)| coin_in(coin, currency, &format!("{name} / {of}"), *digits))
+        .collect()
+}
+
+fn coin_in(coin: &str, currency: &str, name: &str, digits: u8) -> Instrument {
+    // The exchanges' older code for Bitcoin.
+    let older = (coin == "BTC").then(|| format!("XBT{currency}"));
+    let aliases: Vec<String> = [format!("{coin}/{currency}")].into_iter().chain(older).collect();
+    let aliases: Vec<&str> = aliases.iter().map(String::as_str).collect();
+    // 1 / 10^5 is the double nearest to 0.00001; `powi(-5)` is not.
+    let grid = (digits, 1.0 / 10f64.powi(i32::from(digits)));
+    instrument(&format!("{coin}{currency}"), name, InstrumentClass::Crypto, grid, Session::Always, &aliases)
 }
 
 fn instrument(

@@ -71,6 +71,11 @@ impl Instruments {
         builtin::futures()
     }
 
+    /// Returns crypto-currencies in dollars, euros, rand and Tether, such as BTCUSD and BTCZAR (`crypto` in the settings).
+    pub fn crypto() -> Vec<Instrument> {
+        builtin::crypto()
+    }
+
     /// Returns the instruments of the demo desk. They are in the catalogue while the desk is enabled.
     pub fn demo_desk() -> Vec<Instrument> {
         builtin::demo_desk()

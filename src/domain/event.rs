@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Audience, MessageType, PriceUpdate, RelayedMessage, Signal, Symbol};
+use super::{Audience, MessageType, Presence, PriceUpdate, RelayedMessage, Signal, Symbol};
 
 /// An event that is published to dashboards.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub enum Event {
     Cursor(Position),
     /// The killzone clock at this time.
     Killzone(DateTime<Utc>),
+    /// How many clients were connected to this node at this time.
+    Presence(DateTime<Utc>, Presence),
 }
 
 /// Identifies a state: a newer event with the same key replaces an older one.
@@ -32,6 +34,8 @@ pub enum StateKey {
     RelayedMessage(Audience, MessageType, Arc<str>),
     /// The killzone clock.
     Killzone,
+    /// The counts of clients.
+    Presence,
 }
 
 /// How an event is delivered.
@@ -52,6 +56,7 @@ impl Event {
             Self::RelayedMessage(published) => published.kind.name(),
             Self::Cursor(_) => "cursor",
             Self::Killzone(_) => "killzone",
+            Self::Presence(..) => "presence",
         }
     }
 
@@ -63,6 +68,7 @@ impl Event {
                 Some(StateKey::RelayedMessage(published.audience.clone(), published.kind, published.key.clone()))
             }
             Self::Killzone(_) => Some(StateKey::Killzone),
+            Self::Presence(..) => Some(StateKey::Presence),
             // A position must not overtake the events before it.
             Self::Signal(_) | Self::RelayedMessage(_) | Self::Cursor(_) => None,
         }

@@ -21,6 +21,7 @@ mod message;
 mod notice;
 pub mod number;
 mod outcome;
+mod presence;
 mod price;
 mod printed_time;
 mod protocol;
@@ -52,6 +53,7 @@ pub use levels::LevelLimits;
 pub use message::{Audience, MessageType, PrunedMessages, RelayedMessage, UserNote};
 pub use notice::{NoticeLanguage, NoticeStep, NoticeTemplate, QuietHours, ZoneName};
 pub use outcome::{OutcomeClass, Progress, TradeOutcome, shares};
+pub use presence::Presence;
 pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
 pub use protocol::PROTOCOL;
 pub use recording::{

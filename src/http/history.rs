@@ -174,7 +174,7 @@ async fn long_poll(state: &AppState, mut params: Params) -> Result<Response, Api
     params.finish()?;
     let waiting = match state.gateway.enter("poll", SIGNALS) {
         Ok(slot) => {
-            let membership = state.hub.join("native");
+            let membership = state.hub.join("native", None);
             membership.set(&request.topics);
             (slot, membership)
         }

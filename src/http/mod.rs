@@ -27,6 +27,7 @@ mod outcomes;
 mod overview;
 mod overview_lists;
 mod params;
+mod presence;
 pub mod protocol;
 mod reads;
 mod replay;

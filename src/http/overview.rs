@@ -20,7 +20,7 @@ use super::overview_lists::{
     ProcessState, QueueDepth, RefusedCount, RejectEntry, SlowClient,
 };
 use super::sources::{self, SourceObject};
-use crate::domain::iso;
+use crate::domain::{Presence, iso};
 use crate::hub::Channels;
 use crate::listener::SlowConnection;
 use crate::notify::ReceiverState;
@@ -150,8 +150,12 @@ fn notice_lane(lane: &ReceiverState) -> Value {
 }
 
 fn presence(channels: Channels) -> Value {
-    let Channels { transport, clients, prices, signals, messages } = channels;
-    json!({ "transport": transport, "clients": clients, "prices": prices, "signals": signals, "messages": messages })
+    let Channels { transport, counts } = channels;
+    let Presence { clients, prices, signals, messages, clock, presence } = counts;
+    json!({
+        "transport": transport, "clients": clients, "prices": prices, "signals": signals, "messages": messages,
+        "clock": clock, "presence": presence,
+    })
 }
 
 /// Returns a slow client as JSON. The queue in front of the connection is `null` where there is none: requests, and

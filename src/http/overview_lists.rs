@@ -55,6 +55,8 @@ pub(super) struct PresenceCount {
     prices: usize,
     signals: usize,
     messages: usize,
+    clock: usize,
+    presence: usize,
 }
 
 /// What the process uses.

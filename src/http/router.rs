@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::mcp::AgentInterface;
 use super::{
     AppState, admin, cluster, console, detections, document, history, ingest, killzones, market, mcp, notices, observe,
-    ops, outcomes, overview, replay, sources, stats, stream, webhooks,
+    ops, outcomes, overview, presence, replay, sources, stats, stream, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -65,6 +65,7 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(limited(routes!(sources::sources)))
         .routes(routes!(market::instruments))
         .routes(routes!(killzones::killzones))
+        .routes(routes!(presence::presence))
         .routes(routes!(stream::stream))
         .routes(routes!(replay::replay))
         // Off, every method is answered 404.
@@ -72,6 +73,7 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
     let operations = OpenApiRouter::new()
         .routes(limited(routes!(overview::overview)))
         .routes(limited(routes!(cluster::cluster)))
+        .routes(routes!(presence::users))
         .routes(routes!(admin::revoke))
         .routes(routes!(ops::health))
         .routes(routes!(ops::ready))

@@ -1,4 +1,4 @@
-//! `GET /api/stream`: prices, signals and the killzone clock as server-sent events.
+//! `GET /api/stream`: prices, signals, the killzone clock and the presence as server-sent events.
 
 use axum::Extension;
 use axum::extract::State;
@@ -19,17 +19,17 @@ const ENDPOINT: &str = "/api/stream";
 /// URL, so the header comes first; the second parameter is that of clients that cannot set headers.
 const LAST_EVENT_ID: [&str; 2] = ["last_event_id", "lastEventId"];
 
-/// Streams signals, prices and the killzone clock as server-sent events.
+/// Streams signals, prices, the killzone clock and the presence as server-sent events.
 ///
-/// The events are `signal`, `price_update`, `killzone`, `subscribed`, `cursor` and `close` (docs/messages.md). The `id` is
-/// the cursor, so that an `EventSource` resumes by itself. Comments come every 15 s.
+/// The events are `signal`, `price_update`, `killzone`, `presence`, `subscribed`, `cursor` and `close` (docs/messages.md).
+/// The `id` is the cursor, so that an `EventSource` resumes by itself. Comments come every 15 s.
 #[utoipa::path(
     get,
     path = "/api/stream",
     operation_id = "stream",
     security(("reader" = [])),
     params(
-        ("channels" = Option<String>, Query, description = "Of `signals`, `prices`, `clock`, with commas; signals and prices by default", example = "signals,prices"),
+        ("channels" = Option<String>, Query, description = "Of `signals`, `prices`, `clock`, `presence`, with commas; signals and prices by default", example = "signals,prices"),
         ("symbols" = Option<String>, Query, description = "Instruments, in any spelling, with commas; all by default", example = "EURUSD,XAUUSD"),
         ("since" = Option<String>, Query, description = "Resumes after this cursor; also as `last_event_id`, or as the header `Last-Event-ID`, which comes first"),
         ("replay" = Option<String>, Query, description = "How far back the snapshot of ended signals reaches", example = "10m"),

@@ -1,4 +1,4 @@
-//! What is published because time passes: the killzone clock, and the position of the log.
+//! What is published because time passes: the killzone clock, the position of the log, and how many clients there are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,16 @@ use tokio::time::{Instant, sleep};
 use super::{Envelope, Hub};
 use crate::domain::{Event, Killzone, WallClock};
 
-/// How often the wall clock is read: so soon is a jump of it noticed.
+/// How often the wall clock is read, so that a jump of it is noticed, and the clients are counted.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the position of the log is published, if it has moved.
 const POSITION_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Publishes the killzone clock at each change, and the position of the log. Never returns.
+/// Publishes the killzone clock at each change, the position of the log, and the presence when it has changed and a client
+/// has subscribed to it. Never returns.
 pub async fn announce(hub: Arc<Hub>, wall: WallClock) {
     let (mut changes_at, mut position, mut positioned) = (None, hub.position().seq, Instant::now());
+    let mut announced = hub.presence();
     loop {
         let now = wall();
         let next = Killzone::next_change(now);
@@ -27,6 +29,10 @@ pub async fn announce(hub: Arc<Hub>, wall: WallClock) {
         if positioned.elapsed() >= POSITION_INTERVAL {
             position = hub.publish_position(position).unwrap_or(position);
             positioned = Instant::now();
+        }
+        let presence = hub.presence();
+        if presence.presence > 0 && std::mem::replace(&mut announced, presence) != presence {
+            hub.publish(&[Arc::new(Envelope::unplaced(Event::Presence(now, presence)))]);
         }
         sleep(until(next, now).min(LOOK_INTERVAL)).await;
     }
@@ -44,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{Position, parse_time};
-    use crate::hub::Sink;
+    use crate::hub::{Sink, Topics};
     use crate::tasks::Tasks;
     use crate::telemetry::Metrics;
 
@@ -101,5 +107,26 @@ mod tests {
         assert!(published.try_recv().is_err());
         assert_eq!((hub.publish_position(5), hub.publish_position(4)), (None, Some(5)));
         assert_eq!(published.recv().await, Some(Event::Cursor(hub.position())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_presence_is_published_once_a_second() {
+        let (hub, mut published, _) = begin("2026-01-15T10:30:00Z");
+        let alone = hub.join("native", None);
+        tokio::time::sleep(5 * LOOK_INTERVAL).await;
+        assert!(published.try_recv().is_err(), "without a subscriber there is no event");
+        alone.set(&Topics { presence: true, ..Topics::default() });
+        let mut counts = async || match published.recv().await {
+            Some(Event::Presence(_, presence)) => (presence.clients, presence.presence),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(counts().await, (1, 1));
+        let began = Instant::now();
+        let crowd: Vec<_> = (0..100).map(|_| hub.join("socketio", None)).collect();
+        assert_eq!(counts().await, (101, 1));
+        drop(crowd);
+        assert_eq!((counts().await, began.elapsed()), ((1, 1), 2 * LOOK_INTERVAL));
+        tokio::time::sleep(5 * LOOK_INTERVAL).await;
+        assert!(published.try_recv().is_err(), "nothing has changed");
     }
 }

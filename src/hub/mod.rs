@@ -19,7 +19,8 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Audience, Event, MessageType, Now, Position, PriceUpdate, PrunedMessages, Quality, RelayedMessage, Signal, Symbol,
+    Audience, Event, MessageType, Now, Position, Presence, PriceUpdate, PrunedMessages, Quality, RelayedMessage,
+    Signal, Symbol,
 };
 use crate::telemetry::Metrics;
 pub use announcements::announce;
@@ -86,9 +87,9 @@ impl Hub {
         Self { clients: self.clients.clone(), is_live: false, ..later }
     }
 
-    /// Counts a client of a transport, until the membership is dropped.
-    pub fn join(&self, transport: &'static str) -> Membership {
-        self.clients.join(transport)
+    /// Counts a client of a transport, until the membership is dropped. `user` is whom its token names.
+    pub fn join(&self, transport: &'static str, user: Option<Arc<str>>) -> Membership {
+        self.clients.join(transport, user)
     }
 
     /// Registers a sink for all later events.
@@ -111,7 +112,7 @@ impl Hub {
                     snapshot.signals.restore(publication);
                 }
                 Event::Signal(_) => snapshot.signals.restore(publication),
-                Event::Price(_) | Event::Cursor(_) | Event::Killzone(_) => {}
+                Event::Price(_) | Event::Cursor(_) | Event::Killzone(_) | Event::Presence(..) => {}
             }
         }
     }
@@ -174,13 +175,23 @@ impl Hub {
 
     /// Returns how many clients are connected over all transports.
     pub fn clients(&self) -> usize {
-        self.clients.channels().iter().map(|channels| channels.clients).sum()
+        self.presence().clients
+    }
+
+    /// Returns how many clients of this node get what, over all transports and delays.
+    pub fn presence(&self) -> Presence {
+        self.clients.channels().iter().fold(Presence::default(), |sum, channels| sum + channels.counts)
+    }
+
+    /// Returns the first `most` users by name that have a client here, and how many there are.
+    pub fn users(&self, most: usize) -> (Vec<(Arc<str>, Presence)>, usize) {
+        self.clients.users(most)
     }
 
     /// Returns how many clients of a transport are connected.
     pub fn clients_of(&self, transport: &str) -> usize {
         let all = self.clients.channels();
-        all.iter().filter(|channels| channels.transport == transport).map(|channels| channels.clients).sum()
+        all.iter().filter(|channels| channels.transport == transport).map(|channels| channels.counts.clients).sum()
     }
 
     /// Returns the counts of clients by transport.
@@ -216,7 +227,7 @@ impl Snapshot {
                 self.signals.append(publication.clone());
             }
             Event::RelayedMessage(published) => self.messages.append(published, publication),
-            Event::Cursor(_) | Event::Killzone(_) => {}
+            Event::Cursor(_) | Event::Killzone(_) | Event::Presence(..) => {}
         }
     }
 

@@ -68,6 +68,8 @@ pub struct Topics {
     pub filter: Option<Arc<SignalFilter>>,
     /// Whether the client gets the killzone clock.
     pub clock: bool,
+    /// Whether the client gets the counts of clients.
+    pub presence: bool,
     /// Audiences whose relayed messages the client gets.
     pub published: Audiences,
 }
@@ -138,6 +140,7 @@ impl Topics {
             Event::RelayedMessage(published) => self.published.contain(&published.audience),
             Event::Cursor(_) => self.filter.is_some() && !self.signals.is_none(),
             Event::Killzone(_) => self.clock,
+            Event::Presence(..) => self.presence,
         }
     }
 
@@ -163,10 +166,11 @@ impl Topics {
             StateKey::Price(symbol) => self.prices.contains(symbol),
             StateKey::RelayedMessage(audience, ..) => self.published.contain(audience),
             StateKey::Killzone => self.clock,
+            StateKey::Presence => self.presence,
         }
     }
 
-    /// Returns the union with the prices, signals and clock of `more`. The filter is that of `more`, if it has signals.
+    /// Returns the union with the prices, signals, clock and presence of `more`. The filter is that of `more`, if it has signals.
     #[must_use]
     pub fn with(&self, more: &Self) -> Self {
         Self {
@@ -174,11 +178,12 @@ impl Topics {
             signals: self.signals.with(&more.signals),
             filter: if more.signals.is_none() { self.filter.clone() } else { more.filter.clone() },
             clock: self.clock || more.clock,
+            presence: self.presence || more.presence,
             published: self.published.clone(),
         }
     }
 
-    /// Returns the topics without the prices, signals and clock of `less`.
+    /// Returns the topics without the prices, signals, clock and presence of `less`.
     #[must_use]
     pub fn without(&self, less: &Self) -> Self {
         let signals = self.signals.without(&less.signals);
@@ -187,6 +192,7 @@ impl Topics {
             filter: self.filter.clone().filter(|_| !signals.is_none()),
             signals,
             clock: self.clock && !less.clock,
+            presence: self.presence && !less.presence,
             published: self.published.clone(),
         }
     }

@@ -68,8 +68,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         if let Some((_, deadline)) = &mut self.blocked {
             let waker = self.kill.waker_of_both();
             if deadline.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() && self.kill.killed().is_none() {
-                self.kill.kill(Reason::SlowReader);
                 report(self.kill.write_stats());
+                self.kill.kill(Reason::SlowReader);
             }
         }
         match self.check() {
@@ -106,7 +106,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
     }
 }
 
-/// Logs that a client was disconnected, and how far behind it was.
+/// Logs that a client is disconnected, and how far behind it is. Comes before the connection is killed: whoever serves it then
+/// drops what waits.
 pub(super) fn report(write_stats: &WriteStats) {
     let (endpoint, seconds_blocked) = (write_stats.endpoint(), write_stats.blocked().unwrap_or_default().as_secs_f64());
     let waiting = write_stats.behind().map(|behind| behind.ordered + behind.states);

@@ -161,8 +161,8 @@ impl UpgradedSocket {
     /// Ends the connection, because its peer has accepted nothing for the write time-out.
     pub fn kill_slow_reader(&self) {
         if self.kill.killed().is_none() {
-            self.kill.kill(Reason::SlowReader);
             report(self.kill.write_stats());
+            self.kill.kill(Reason::SlowReader);
         }
     }
 

@@ -6,14 +6,20 @@
 
 pub mod alpha_vantage;
 pub mod demo;
+pub mod kraken;
 mod launch;
+pub mod listing;
 pub mod massive;
 pub mod net;
 pub mod oanda;
+#[cfg(test)]
+mod parser_tests;
 pub mod providers;
 pub mod replay;
 pub mod simulator;
+pub mod streaming;
 mod supervise;
+mod websocket;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -29,13 +35,15 @@ use providers::ListedProvider;
 
 pub use launch::Launcher;
 pub use supervise::supervise;
+pub use websocket::SocketTimeouts;
 
 /// The providers of market data. To add one: a folder like its neighbours, its `pub mod` above, and a line here; in
 /// `tests/integration/providers/` it is played and held to the promises of every source.
-pub static PROVIDERS: [ListedProvider; 3] = [
+pub static PROVIDERS: [ListedProvider; 4] = [
     ListedProvider::of::<oanda::OandaSettings>(),
     ListedProvider::of::<massive::MassiveSettings>(),
     ListedProvider::of::<alpha_vantage::AlphaVantageSettings>(),
+    ListedProvider::of::<kraken::KrakenSettings>(),
 ];
 
 /// A source of prices.

@@ -24,7 +24,7 @@ use super::SourceError;
 /// Time limit for connecting, and again for the response head.
 const NET_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a "too many requests" answer without `Retry-After`.
-const DEFAULT_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const LIMIT_PAUSE: Duration = Duration::from_secs(30);
 /// Longest pause, whatever the provider asks for.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
 /// Longest quote of a provider's text, in characters.
@@ -157,7 +157,11 @@ pub(super) fn classify_status(
 ) -> SourceError {
     let said = if words.is_empty() { String::new() } else { format!(" ({words})") };
     match status {
-        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+        StatusCode::BAD_REQUEST
+        | StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::NOT_FOUND
+        | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
             SourceError::refused(format!("the provider answers {status}{said}: {advice}"))
         }
         StatusCode::TOO_MANY_REQUESTS => {
@@ -173,7 +177,7 @@ fn pause(headers: &HeaderMap, now: DateTime<Utc>) -> Duration {
         let until = || DateTime::parse_from_rfc2822(text.trim()).ok().map(|at| (at.to_utc() - now).to_std());
         text.trim().parse().map(Duration::from_secs).ok().or_else(|| until().map(Result::unwrap_or_default))
     });
-    asked.unwrap_or(DEFAULT_PAUSE).min(MAX_PAUSE)
+    asked.unwrap_or(LIMIT_PAUSE).min(MAX_PAUSE)
 }
 
 /// Returns a provider's text for a log line: shortened, on one line, and without `secret`, which some providers repeat.
@@ -202,7 +206,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
             assert_eq!(pause(&headers, now), Duration::from_secs(seconds), "{value}");
         }
-        assert_eq!(pause(&HeaderMap::new(), now), DEFAULT_PAUSE);
+        assert_eq!(pause(&HeaderMap::new(), now), LIMIT_PAUSE);
     }
 
     #[test]

@@ -29,8 +29,10 @@ pub trait Provider: ProviderSettings {
     /// [`OptionsError`].
     fn start(&self, settings: &Settings, launcher: &Launcher) -> Result<(), OptionsError>;
 
-    /// Returns whether its keys look as the provider makes them, for `doctor`.
-    fn key_forms(&self) -> Vec<KeyForm>;
+    /// Returns whether its keys look as the provider makes them, for `doctor`; none for a provider without a key.
+    fn key_forms(&self) -> Vec<KeyForm> {
+        Vec::new()
+    }
 }
 
 /// Whether a key has the form that its provider gives to keys.

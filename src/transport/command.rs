@@ -24,6 +24,8 @@ const MAX_HZ: std::ops::RangeInclusive<f64> = 0.1..=20.0;
 const USER: &str = "user";
 /// The channel of the killzone clock.
 const CLOCK: &str = "clock";
+/// The channel of the counts of clients.
+const PRESENCE: &str = "presence";
 /// The code of a filter whose value is invalid.
 const INVALID_FILTER: &str = "invalid_filter";
 /// Fields of a command that are no filters. Clients send some of them that have no meaning here.
@@ -112,6 +114,7 @@ impl SubscriptionRequest {
                         "signals" => topics.signals = selection.clone(),
                         USER => user = true,
                         CLOCK => topics.clock = true,
+                        PRESENCE => topics.presence = true,
                         other => faults.push(unknown_channel(other)),
                     }
                 }
@@ -189,6 +192,7 @@ impl SubscriptionRequest {
             ("prices", !self.topics.prices.is_none()),
             (USER, self.user),
             (CLOCK, self.topics.clock),
+            (PRESENCE, self.topics.presence),
         ];
         named.into_iter().filter(|(_, named)| *named).map(|(name, _)| name).collect()
     }
@@ -463,6 +467,13 @@ mod tests {
         let request = parse(&json!(["clock", "signals"]));
         assert_eq!((request.channels(), request.topics.clock), (vec!["signals", "clock"], true));
         assert!(!parse(&json!(null)).topics.clock);
+    }
+
+    #[test]
+    fn the_channel_presence_has_to_be_named() {
+        let request = parse(&json!(["presence", "clock"]));
+        assert_eq!((request.channels(), request.topics.presence), (vec!["clock", "presence"], true));
+        assert!(!parse(&json!(null)).topics.presence);
     }
 
     #[test]

@@ -14,10 +14,10 @@ use utoipa::ToSchema;
 use super::requests::ChannelName;
 use crate::domain::number::{Numbers, number, optional};
 use crate::domain::{
-    Bar, Direction, Event, Killzone, PriceUpdate, Quality, Signal, SignalFilter, SignalState, SignalStatus, Symbol,
-    iso, new_york,
+    Bar, Direction, Event, Killzone, Presence, PriceUpdate, Quality, Signal, SignalFilter, SignalState, SignalStatus,
+    Symbol, iso, new_york,
 };
-use crate::hub::{Encoding, Envelope};
+use crate::hub::{Encoding, Envelope, Hub, Topics};
 use crate::pipeline::clock;
 
 /// The slot of the bare objects.
@@ -228,9 +228,30 @@ impl KillzoneObject {
     }
 }
 
-/// Returns the killzone clock as an event, for a client that has just subscribed to it.
-pub fn killzone_now() -> Envelope {
-    Envelope::unplaced(Event::Killzone(clock::wall()))
+/// How many clients are watching. In a cluster each node counts its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Presence)]
+pub struct PresenceObject {
+    #[schema(format = DateTime)]
+    pub(crate) timestamp: String,
+    /// The clients of the node that sends this.
+    pub(crate) this_node: Presence,
+}
+
+impl PresenceObject {
+    /// Returns the counts at `now`.
+    pub fn at(now: DateTime<Utc>, this_node: Presence) -> Self {
+        Self { timestamp: iso(now), this_node }
+    }
+}
+
+/// Returns the current killzone clock and the presence as events, as far as a client has just subscribed to them. The client
+/// is counted already.
+pub fn current_states(topics: &Topics, hub: &Hub) -> impl Iterator<Item = Arc<Envelope>> {
+    let now = clock::wall();
+    let events =
+        [topics.clock.then_some(Event::Killzone(now)), topics.presence.then(|| Event::Presence(now, hub.presence()))];
+    events.into_iter().flatten().map(|event| Arc::new(Envelope::unplaced(event)))
 }
 
 /// Returns the bare object of an event, encoded once; `None` for relayed messages.
@@ -239,6 +260,7 @@ pub fn object(publication: &Arc<Envelope>) -> Option<&Utf8Bytes> {
         Event::Signal(signal) => vec![encode(&SignalObject::from(signal.as_ref()))],
         Event::Price(update) => vec![encode(&PriceObject::from(update.as_ref()))],
         Event::Killzone(at) => vec![encode(&KillzoneObject::at(*at))],
+        Event::Presence(at, presence) => vec![encode(&PresenceObject::at(*at, *presence))],
         Event::Cursor(position) => vec![encode(&SignalMeta { cursor: position.to_string() })],
         Event::RelayedMessage(_) => Vec::new(),
     });

@@ -18,6 +18,8 @@ pub enum ChannelName {
     Prices,
     /// The killzone clock.
     Clock,
+    /// How many clients are connected to this node.
+    Presence,
     /// Messages for one user.
     User,
 }

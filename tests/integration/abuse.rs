@@ -11,11 +11,11 @@
 //! | W8 | handshakes, origins, tokens, namespaces, rooms | `limits`, `private`, here: ten thousand namespaces |
 //! | W9 | slowloris, silence, slow bodies | `listener::tests`, here |
 //! | W10 | SIGTERM | `draining` |
-//! | W11 | aborted polls | bounded by the cap per address, here; they end with the ping: `leaks`; README, "Limits" |
+//! | W11 | aborted polls | bounded by the cap per address, here; they end with the ping: `leaks`; docs/limits.md |
 //! | W12 | a bus between machines | there is none |
 //! | W13 | unclean closes | `frames` |
 //! | W14 | the backlog | `joining::five_hundred_clients_…`, `benches/storm.rs` |
-//! | W15 | the first ping | README, "Limits" |
+//! | W15 | the first ping | docs/limits.md |
 //!
 //! That nothing of it stays behind, connections, descriptors or memory, is in `leaks`.
 

@@ -12,8 +12,8 @@ use crate::support::{Server, signal, soon, until};
 
 /// The block of the documents that begins so, with the server's own address in it.
 fn documented_location(server: &Server) -> String {
-    let docs = include_str!("../../docs/operations.md");
-    let (_, rest) = docs.split_once("```nginx\nlocation /orion/ {").expect("docs/operations.md has the block");
+    let docs = include_str!("../../docs/deploy.md");
+    let (_, rest) = docs.split_once("```nginx\nlocation /orion/ {").expect("docs/deploy.md has the block");
     let (block, _) = rest.split_once("```").unwrap();
     format!("location /orion/ {{{block}").replace("127.0.0.1:8080", &server.addr.to_string())
 }

@@ -386,7 +386,7 @@ async fn every_sent_message_is_described() {
         unknown,
     ];
     let narrowed = [
-        json!({"type": "subscribe", "channels": ["signals", "clock"], "min_confidence": 0.5, "directions": ["long"]}),
+        json!({"type": "subscribe", "channels": ["signals", "clock", "presence"], "min_confidence": 0.5, "directions": ["long"]}),
         json!({"type": "subscribe", "channels": ["prices"], "max_hz": 1}),
         json!({"type": "unsubscribe"}),
     ];
@@ -441,7 +441,7 @@ async fn every_emitted_event_is_described() {
     client
         .emit(
             "subscribe",
-            &json!({"channels": ["signals", "prices", "clock", "user", "nonsense"], "min_confidence": 0.1}),
+            &json!({"channels": ["signals", "prices", "clock", "presence", "user", "nonsense"], "min_confidence": 0.1}),
         )
         .await;
     let mut heard = client.until("subscribed").await;

@@ -12,7 +12,7 @@ fn like(id: &str, mut fields: Value) -> Value {
 }
 
 /// A client over any transport.
-enum Client {
+pub(crate) enum Client {
     Native(Native),
     WebSocket(Socket),
     Polling(Box<Polling>),
@@ -20,7 +20,7 @@ enum Client {
 
 impl Client {
     /// One client of each kind; the first of them filters in its address.
-    async fn each(server: &Server, query: &str) -> Vec<(&'static str, Self)> {
+    pub(crate) async fn each(server: &Server, query: &str) -> Vec<(&'static str, Self)> {
         let in_address = Native::connect(server.addr, &format!("/ws/signals?{query}")).await;
         let websocket = Socket::open(server.addr).await;
         let mut clients = vec![
@@ -40,7 +40,7 @@ impl Client {
         clients
     }
 
-    async fn subscribe(&mut self, request: &Value) {
+    pub(crate) async fn subscribe(&mut self, request: &Value) {
         match self {
             Self::Native(native) => {
                 let mut frame = request.clone();
@@ -53,7 +53,7 @@ impl Client {
     }
 
     /// The next event, its payload, and the cursor beside it.
-    async fn next(&mut self) -> (String, Value, Value) {
+    pub(crate) async fn next(&mut self) -> (String, Value, Value) {
         soon("an event", async {
             loop {
                 let packet = match self {
@@ -77,7 +77,7 @@ impl Client {
     }
 
     /// The ids of the signals up to `subscribed`, and that answer.
-    async fn until_subscribed(&mut self) -> (Vec<String>, Value) {
+    pub(crate) async fn until_subscribed(&mut self) -> (Vec<String>, Value) {
         let mut ids = Vec::new();
         loop {
             let (kind, payload, _) = self.next().await;

@@ -11,15 +11,15 @@ use insta::assert_snapshot;
 use orion_server::auth::AuthError;
 use orion_server::dashboards::orion::wire::{frames, signal_frame};
 use orion_server::domain::{
-    Direction, Event, Fault, Instrument, Instruments, Invalidation, Killzone, Now, PROTOCOL, Position, PriceUpdate,
-    Quality, Signal, SignalDraft, SignalFilter, SignalId, SignalStatus, SourceName, Symbol, parse_time,
+    Direction, Event, Fault, Instrument, Instruments, Invalidation, Killzone, Now, PROTOCOL, Position, Presence,
+    PriceUpdate, Quality, Signal, SignalDraft, SignalFilter, SignalId, SignalStatus, SourceName, Symbol, parse_time,
 };
 use orion_server::http::ApiError;
 use orion_server::hub::Envelope;
 use orion_server::ingest::{PricesAnswer, PushError, SignalAnswer};
 use orion_server::transport::close::Close;
 use orion_server::transport::messages::{
-    ErrorObject, KillzoneObject, Pong, SignalMeta, Subscribed, Typed, Unsubscribed, encode, object,
+    ErrorObject, KillzoneObject, Pong, PresenceObject, SignalMeta, Subscribed, Typed, Unsubscribed, encode, object,
 };
 use serde_json::{Value, json};
 
@@ -181,6 +181,7 @@ fn conversation() {
         filter.set(name, &json!(value)).unwrap();
     }
     let filtered = Subscribed { filters: Some(Arc::new(filter)), ..everything.clone() };
+    let watching = Presence { clients: 12, prices: 9, signals: 10, messages: 3, clock: 2, presence: 1 };
     let frame = |event| frames(&Arc::new(Envelope::unplaced(event)))[0].to_string();
     let left = Unsubscribed { channels: vec!["signals"], symbols: None };
     let pong = Pong { timestamp: Some(json!(1_725_186_600_000_u64)), server_time: AT.into() };
@@ -207,6 +208,8 @@ fn conversation() {
         ("the cursor behind what was filtered", frame(Event::Cursor(position(41)))),
         ("the killzone clock", frame(Event::Killzone(at("2026-01-15T10:30:00.000Z")))),
         ("the killzone clock over Socket.IO", encode(&KillzoneObject::at(at("2026-01-15T14:30:00.000Z"))).to_string()),
+        ("the presence", frame(Event::Presence(at("2026-01-15T10:30:00.000Z"), watching))),
+        ("the presence over Socket.IO", encode(&PresenceObject::at(at(AT), watching)).to_string()),
     ]);
     assert_snapshot!(text);
 }

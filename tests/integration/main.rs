@@ -1,4 +1,4 @@
-//! The one integration binary: promises of the README, tried on real sockets.
+//! The one integration binary: promises of the documents, tried on real sockets.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests run their own tasks and measure time")]
@@ -52,6 +52,7 @@ mod personal;
 mod places;
 mod polling_answers;
 mod polling_sessions;
+mod presence;
 mod private;
 mod process;
 mod protocol;

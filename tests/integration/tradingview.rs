@@ -1,4 +1,4 @@
-//! TradingView's side of its webhook: posts the alerts of the README with their placeholders expanded, and tries the door.
+//! TradingView's side of its webhook: posts the alerts of docs/sources.md with their placeholders expanded, and tries the door.
 
 use serde_json::{Value, json};
 
@@ -23,10 +23,10 @@ async fn alert(server: &Server, body: &str) -> (u16, Value) {
     answer(post.body(body.to_owned())).await
 }
 
-/// The alert templates of the README, with their placeholders expanded as TradingView would.
+/// The alert templates of the documents, with their placeholders expanded as TradingView would.
 fn templates() -> Vec<String> {
-    let readme = include_str!("../../README.md");
-    let section = readme.split("### TradingView").nth(1).unwrap().split("\n## ").next().unwrap();
+    let page = include_str!("../../docs/sources.md");
+    let section = page.split("\n## TradingView\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let blocks = section.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let expanded = blocks.map(|block| {
         [
@@ -53,7 +53,7 @@ fn templates() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_readme_templates_become_signals_and_prices() {
+async fn the_documented_templates_become_signals_and_prices() {
     let server = server(&[]).await;
     let mut client = Native::connect(server.addr, "/ws/signals").await;
     client.frame("subscribed").await;

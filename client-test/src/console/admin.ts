@@ -1,6 +1,6 @@
 /** The admin page: polls the overview and shows it. The token stays in this tab. */
 
-import type { Overview } from "../messages.ts";
+import type { Overview, PresenceOfUsers } from "../messages.ts";
 import type { ClusterReport } from "./api.ts";
 import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
@@ -94,6 +94,19 @@ function showCluster({ node, nodes, stream, error }: ClusterReport): void {
   setText(must("[data-field='stream']"), stream === undefined ? "" : `messages ${stream.first} to ${stream.last}, ${bytes(stream.bytes)}, ${stream.replicas} copies, NATS ${stream.server}`);
 }
 
+/** How many clients there are, and how many of them get what. */
+const COUNTS = ["clients", "prices", "signals", "messages", "clock", "presence"] as const;
+
+function counts(one: Readonly<Record<(typeof COUNTS)[number], number>>): string[] {
+  return COUNTS.map((name) => String(one[name]));
+}
+
+/** The users with a client on this node. Clients without a user's token have no name. */
+function showUsers({ users, users_total }: PresenceOfUsers): void {
+  setText(must("[data-field='users']"), users.length < users_total ? `${users.length} of ${users_total}` : String(users_total));
+  table("users", ["User", ...COUNTS.map(format.words)], users.map((one) => [one.user, ...counts(one)]), "Nobody has logged in");
+}
+
 function show(overview: Overview): void {
   const { parts, alerts, connections, presence, slowest, slow_clients_cut, sources, queues, log, process, refused, duplicates, rejects } = overview;
   setText(must("[data-field='version']"), `${overview.version}, up ${format.age(overview.uptime_seconds * 1000)}`);
@@ -126,8 +139,8 @@ function show(overview: Overview): void {
   table("connections", ["Transport", "Endpoint", "Open"], open.map((kind) => [kind.transport, kind.endpoint, String(kind.open)]), "Nobody is connected");
   table(
     "presence",
-    ["Transport", "Clients", "Prices", "Signals", "Messages"],
-    presence.map((one) => [one.transport, ...[one.clients, one.prices, one.signals, one.messages].map(String)]),
+    ["Transport", ...COUNTS.map(format.words)],
+    presence.map((one) => [one.transport, ...counts(one)]),
     "",
   );
   table("queues", ["Queue", "Waiting"], queues.map(({ queue, depth }) => [format.words(queue), String(depth)]), "");
@@ -186,6 +199,9 @@ async function poll(): Promise<void> {
     setHidden(form, true);
     setHidden(must("[data-section='overview']"), false);
     setHidden(leave, false);
+    const users = await ask<PresenceOfUsers>("api/admin/presence");
+    if (mine !== requests) return;
+    if (users.response.ok && users.body !== null) showUsers(users.body);
     setHidden(must("[data-section='cluster']"), !body.cluster);
     if (body.cluster) {
       const report = await ask<ClusterReport>("api/admin/cluster");

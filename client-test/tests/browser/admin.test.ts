@@ -6,6 +6,7 @@ import type { Browser, Page } from "playwright-core";
 import { WebSocket } from "ws";
 import { launch, screenshot } from "../support/browser.ts";
 import { startServer, type OrionServer } from "../support/server.ts";
+import { mint, SECRET } from "../support/tokens.ts";
 
 const ADMIN = "an-admin-token-for-the-browser";
 
@@ -18,8 +19,8 @@ const faults: string[] = [];
 const asked: string[] = [];
 
 before(async () => {
-  server = await startServer({ env: { ORION_ADMIN_TOKEN: ADMIN } });
-  client = new WebSocket(`${server.url.replace("http", "ws")}/ws/signals`);
+  server = await startServer({ env: { ORION_ADMIN_TOKEN: ADMIN, ORION_JWT_SECRET: SECRET } });
+  client = new WebSocket(`${server.url.replace("http", "ws")}/ws/signals?token=${mint("ana")}`);
   await new Promise((opened, failed) => client.once("open", opened).once("error", failed));
   browser = await launch();
   page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
@@ -59,7 +60,10 @@ test("with it, it shows who is there, what waits, the sources, the log and the r
   await page.locator('[data-connection-state="connected"]').waitFor();
   await row("rejects", "validation_failed").waitFor();
   assert.match(await row("connections", "/ws/signals").innerText(), /native\s+\/ws\/signals\s+1/);
-  assert.match(await row("presence", "native").innerText(), /native\s+1\s+1\s+1\s+/);
+  assert.match(await row("presence", "native").innerText(), /native\s+1\s+1\s+1\s+0\s+0\s+0/);
+  await row("users", "ana").waitFor();
+  assert.match(await row("users", "ana").innerText(), /ana\s+1\s+1\s+1\s+0\s+0\s+0/);
+  assert.equal(await page.locator("[data-field='users']").innerText(), "1");
   assert.match(await row("sources", "simulator").innerText(), /live/);
   assert.match(await row("parts", "Disk").innerText(), /ok/);
   assert.match(await row("log", "Position").innerText(), /:\d+/);

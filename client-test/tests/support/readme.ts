@@ -22,7 +22,8 @@ export interface Document {
 }
 
 export function documents(): Document[] {
-  const names = ["README.md", ...readdirSync(new URL("docs/", ROOT)).map((name) => `docs/${name}`)];
+  const pages = readdirSync(new URL("docs/", ROOT)).filter((name) => name.endsWith(".md"));
+  const names = ["README.md", ...pages.map((name) => `docs/${name}`)];
   return names.map((name) => {
     const url = new URL(name, ROOT);
     return { name, url, text: readFileSync(url, "utf8") };

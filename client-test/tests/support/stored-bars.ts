@@ -8,7 +8,8 @@ import { PUSH_ONLY, startServer, type OrionServer } from "./server.ts";
 
 /** When the recording begins: a Wednesday, in winter, at the open of London's killzone. */
 export const BEGIN = Date.parse("2026-01-14T07:00:00Z");
-const MINUTES = 600;
+/** Its length. */
+export const MINUTES = 600;
 const MINUTE = 60_000;
 
 /** The bar of a minute: a quiet wave, with a jump that leaves a gap at minute 240. */
@@ -34,13 +35,13 @@ export function walk(): typeof minute {
   return (index) => bars[index]!;
 }
 
-/** Replays a recording into a new log, then starts a server on it that takes pushes. */
-export async function serverWithBars(env: Record<string, string> = {}, bar: typeof minute = minute): Promise<OrionServer> {
+/** Replays the recording, or `bar` from `begin` on, into a new log, then starts a server on it that takes pushes. */
+export async function serverWithBars(env: Record<string, string> = {}, bar = minute, begin = BEGIN): Promise<OrionServer> {
   const folder = mkdtempSync(join(tmpdir(), "orion-bars-"));
   const file = join(folder, "bars.csv");
   const line = (_: unknown, index: number) => {
     const { open, high, low, close } = bar(index);
-    const time = new Date(BEGIN + index * MINUTE).toISOString().slice(0, 19);
+    const time = new Date(begin + index * MINUTE).toISOString().slice(0, 19);
     return [time, ...[open, high, low, close].map((price) => price.toFixed(5)), 1].join(",");
   };
   writeFileSync(file, ["time,open,high,low,close,volume", ...Array.from({ length: MINUTES }, line), ""].join("\n"));

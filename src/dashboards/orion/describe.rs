@@ -12,7 +12,7 @@ use crate::ingest::{ErrorBody, EventsAnswer, PricesAnswer, SignalAnswer};
 use crate::transport::close::Close;
 use crate::transport::describe::{Messages, StreamAccess, StreamDescription, StreamKind};
 use crate::transport::messages::{
-    ErrorObject, KillzoneObject, Pong, PriceObject, SignalObject, Subscribed, Unsubscribed,
+    ErrorObject, KillzoneObject, Pong, PresenceObject, PriceObject, SignalObject, Subscribed, Unsubscribed,
 };
 use crate::transport::requests::{PingRequest, SubscribeRequest, UnsubscribeRequest};
 
@@ -32,6 +32,8 @@ enum OrionFrame {
     PriceUpdate { payload: PriceObject<'static> },
     /// The killzone clock: after `subscribe` with the channel `clock`, and at each change.
     Killzone { payload: KillzoneObject },
+    /// How many clients are watching: after `subscribe` with the channel `presence`, and at each change, once a second at most.
+    Presence { payload: PresenceObject },
     /// With filters: the position behind what they have left out.
     Cursor { cursor: String },
     /// The answer to `subscribe`, after the snapshot.

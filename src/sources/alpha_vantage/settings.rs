@@ -46,6 +46,10 @@ impl ProviderSettings for AlphaVantageSettings {
         self.url.as_deref()
     }
 
+    fn instruments(&self) -> &[String] {
+        &self.instruments
+    }
+
     fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem> {
         if !(1..=100_000).contains(&self.daily_requests) {
             return Err(rules.problem("daily_requests", "must be 1 to 100000"));

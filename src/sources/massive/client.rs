@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, Timelike, Utc, Weekday};
 use chrono_tz::America::New_York;
+use http::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 
-use super::link::MassiveSocket;
+use super::messages::Action;
 use super::parse::{self, Element, MalformedElement, Status, Subscriptions};
 use crate::config::Secret;
 use crate::domain::{Feed, Instruments, SourceName, Tick, TickOrder, WallClock};
 use crate::sources::net::{self, NetError};
+use crate::sources::streaming::QuietWatch;
+use crate::sources::websocket::{ProviderSocket, SocketTimeouts};
 use crate::sources::{Finished, OptionsError, Source, SourceError, SourceHandle, subscriptions};
 
 /// Time limit for the answer to the key.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection without prices in trading hours is reopened after this multiple of [`Options::quiet`].
-const RECONNECT_AFTER_QUIET: u32 = 4;
 
 /// The type of market data of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +80,8 @@ pub struct Options {
     pub delayed: bool,
     /// Time limit for the confirmation of a subscription.
     pub confirm: Duration,
-    /// A silent connection is pinged after this time.
-    pub ping_after: Duration,
-    /// A connection that stays silent this long after a ping is dead.
-    pub silence: Duration,
+    /// Timeouts of the connection: Massive drops connections every night without closing them.
+    pub timeouts: SocketTimeouts,
     /// Without a price for this long in trading hours, the source is stalled.
     pub quiet: Duration,
 }
@@ -97,8 +96,7 @@ impl Options {
             instruments: Vec::new(),
             delayed: false,
             confirm: Duration::from_secs(5),
-            ping_after: Duration::from_secs(20),
-            silence: Duration::from_secs(10),
+            timeouts: SocketTimeouts::default(),
             quiet: Duration::from_mins(2),
         }
     }
@@ -163,7 +161,7 @@ impl Massive {
     /// Sends the key and waits until it is accepted. Returns the remaining elements of that frame.
     async fn authenticate(
         &self,
-        link: &mut MassiveSocket,
+        link: &mut ProviderSocket,
     ) -> Result<Vec<Result<Element, MalformedElement>>, SourceError> {
         let deadline = Instant::now() + AUTH_TIMEOUT;
         loop {
@@ -173,7 +171,7 @@ impl Massive {
             while let Some(element) = elements.next() {
                 let Ok(Element::Status(status, message)) = element else { continue };
                 match status {
-                    Status::Connected => link.send("auth", self.options.key.reveal()).await?,
+                    Status::Connected => link.send(action("auth", self.options.key.reveal())?).await?,
                     Status::Authenticated => return Ok(elements.collect()),
                     Status::Error { about_key: true } => self.check_status(Status::WrongKey, &message)?,
                     _ => self.check_status(status, &message)?,
@@ -213,31 +211,22 @@ impl Massive {
 
     async fn listen(
         &mut self,
-        mut link: MassiveSocket,
+        mut link: ProviderSocket,
         first: Vec<Result<Element, MalformedElement>>,
         out: &SourceHandle,
     ) -> Result<Finished, SourceError> {
         let mut pending = PendingSubscriptions::new(&self.channels, self.options.confirm, self.plan_hint());
         let ticks = self.process(first, &mut pending, out)?;
         out.ticks(ticks).await?;
-        let mut priced = Instant::now();
-        let mut stalled = false;
+        let mut watch = QuietWatch::new(self.options.quiet);
         loop {
             if let Some(channel) = pending.next(&self.source) {
-                link.send("subscribe", &channel).await?;
+                link.send(action("subscribe", &channel)?).await?;
             }
-            let quiet = priced + if stalled { RECONNECT_AFTER_QUIET * self.options.quiet } else { self.options.quiet };
-            let until = pending.deadline().map_or(quiet, |at| at.min(quiet));
+            let until = pending.deadline().map_or(watch.deadline(), |at| at.min(watch.deadline()));
             let Ok(text) = timeout_at(until, link.next()).await else {
-                if Instant::now() < quiet {
-                    continue;
-                }
-                if !self.is_open((self.wall)()) {
-                    (priced, stalled) = (Instant::now(), false);
-                } else if std::mem::replace(&mut stalled, true) {
-                    return Err(SourceError::transient("connected, but without prices in trading hours"));
-                } else {
-                    out.stalled();
+                if Instant::now() >= watch.deadline() {
+                    watch.on_deadline(self.is_open((self.wall)()), out)?;
                 }
                 continue;
             };
@@ -245,7 +234,7 @@ impl Massive {
             let ticks = self.process(elements, &mut pending, out)?;
             if !ticks.is_empty() {
                 out.ticks(ticks).await?;
-                (priced, stalled) = (Instant::now(), false);
+                watch.on_price();
             }
         }
     }
@@ -312,8 +301,8 @@ impl Source for Massive {
     }
 
     async fn run(&mut self, out: &SourceHandle) -> Result<Finished, SourceError> {
-        let waits = (self.options.ping_after, self.options.silence);
-        let mut link = MassiveSocket::open(&self.address, waits, (self.wall)()).await?;
+        let asked = ((self.wall)(), "check ORION_MASSIVE_KEY and massive.url");
+        let mut link = ProviderSocket::open(&self.address, &HeaderMap::new(), self.options.timeouts, asked).await?;
         let first = self.authenticate(&mut link).await?;
         if self.options.delayed {
             out.delayed();
@@ -323,6 +312,10 @@ impl Source for Massive {
         self.complained = false;
         self.listen(link, first, out).await
     }
+}
+
+fn action(action: &'static str, params: &str) -> Result<String, SourceError> {
+    serde_json::to_string(&Action { action, params }).map_err(SourceError::transient)
 }
 
 /// The channels to subscribe to, one at a time.

@@ -9,7 +9,6 @@
 
 mod client;
 mod doctor;
-mod link;
 mod messages;
 mod parse;
 mod settings;

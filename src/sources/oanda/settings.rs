@@ -64,6 +64,10 @@ impl ProviderSettings for OandaSettings {
         self.url.as_deref()
     }
 
+    fn instruments(&self) -> &[String] {
+        &self.instruments
+    }
+
     fn check(&self, rules: &ProviderRules<'_>) -> Result<(), Problem> {
         if !rules.is_enabled() {
             return Ok(());

@@ -39,7 +39,7 @@ pub(super) struct Profile {
 /// Path, anchor, daily volatility, spread, factor. Invented, with magnitudes of 2024.
 type KnownProfile = (&'static str, f64, f64, f64, (Factor, f64));
 
-const KNOWN: [KnownProfile; 23] = [
+const KNOWN: [KnownProfile; 28] = [
     ("EURUSD", 1.08, 0.006, 0.00003, (Factor::Dollar, 0.8)),
     ("GBPUSD", 1.27, 0.0065, 0.00005, (Factor::Dollar, 0.75)),
     ("USDJPY", 150.0, 0.007, 0.005, (Factor::Dollar, -0.6)),
@@ -57,6 +57,11 @@ const KNOWN: [KnownProfile; 23] = [
     ("SPX500", 5200.0, 0.0125, 0.3, (Factor::Stocks, 0.92)),
     ("BTCUSD", 65_000.0, 0.03, 5.0, (Factor::Crypto, 0.85)),
     ("ETHUSD", 3300.0, 0.035, 0.5, (Factor::Crypto, 0.85)),
+    ("SOLUSD", 150.0, 0.045, 0.02, (Factor::Crypto, 0.8)),
+    ("XRPUSD", 0.6, 0.04, 0.0002, (Factor::Crypto, 0.7)),
+    ("ADAUSD", 0.45, 0.045, 0.0002, (Factor::Crypto, 0.75)),
+    ("DOGEUSD", 0.15, 0.05, 0.00005, (Factor::Crypto, 0.7)),
+    ("LTCUSD", 80.0, 0.035, 0.02, (Factor::Crypto, 0.75)),
     ("BTCZAR", 1_200_000.0, 0.03, 70.0, (Factor::Crypto, 0.85)),
     ("ETHZAR", 61_000.0, 0.035, 4.0, (Factor::Crypto, 0.85)),
     ("AAPL", 190.0, 0.015, 0.01, (Factor::Stocks, 0.7)),
@@ -75,7 +80,9 @@ const FUTURES_BASIS: f64 = 1.0025;
 impl Profile {
     /// Returns the profile of an instrument: a known one, or a plausible one for its class.
     pub(super) fn of(instrument: &Instrument) -> Self {
+        // A coin in Tether follows the one in dollars.
         let symbol = instrument.symbol.as_str();
+        let symbol = symbol.strip_suffix('T').filter(|dollar| dollar.ends_with("USD")).unwrap_or(symbol);
         let leader = FOLLOWERS.iter().find(|(follower, _)| *follower == symbol).map(|(_, leader)| *leader);
         let known = KNOWN.iter().find(|(name, ..)| *name == leader.unwrap_or(symbol));
         match known {

@@ -73,8 +73,8 @@ impl TimeSlot {
     fn publish(&mut self, publication: &Envelope) {
         let event = publication.event();
         match (event.state_key(), event) {
-            // The delayed hub has a position and a clock of its own.
-            (_, Event::Cursor(_) | Event::Killzone(_)) => {}
+            // The delayed hub has a position and a clock of its own, and announces the presence itself.
+            (_, Event::Cursor(_) | Event::Killzone(_) | Event::Presence(..)) => {}
             (Some(key), _) => self.add(Earlier::State(key, event.clone())),
             (None, Event::RelayedMessage(message)) => self.add(Earlier::Messages(message.seq)),
             (None, _) => self.add(Earlier::Signals(publication.seq().unwrap_or_default())),

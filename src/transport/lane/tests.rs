@@ -37,7 +37,7 @@ impl Encode for Plain {
             Event::Price(update) => format!("P {} {} {padding}", update.symbol, update.price),
             Event::Signal(signal) => format!("S {} {padding}", signal.id),
             Event::Cursor(position) => format!("C {position}"),
-            Event::RelayedMessage(_) | Event::Killzone(_) => return,
+            Event::RelayedMessage(_) | Event::Killzone(_) | Event::Presence(..) => return,
         });
     }
 

@@ -4,7 +4,7 @@ use super::personal::MessageMeta;
 use crate::transport::describe::{Messages, StreamAccess, StreamDescription, StreamKind, schema_of};
 use crate::transport::events::PublishedTypes;
 use crate::transport::messages::{
-    ErrorObject, KillzoneObject, Pong, PriceObject, SignalMeta, SignalObject, Subscribed, Unsubscribed,
+    ErrorObject, KillzoneObject, Pong, PresenceObject, PriceObject, SignalMeta, SignalObject, Subscribed, Unsubscribed,
 };
 use crate::transport::requests::{PingRequest, SubscriptionForms, UnsubscriptionForms};
 
@@ -49,6 +49,11 @@ fn messages(published: &PublishedTypes) -> Messages {
             "killzone",
             "The killzone clock, of the channel `clock`: now, and at each change.",
             schema_of::<KillzoneObject>,
+        )
+        .emits(
+            "presence",
+            "How many clients are watching, of the channel `presence`: now, and at each change, once a second at most.",
+            schema_of::<PresenceObject>,
         )
         .emits("cursor", "With filters: the position behind what they have left out.", schema_of::<SignalMeta>)
         .emits("subscribed", "The answer to `subscribe`, after the snapshot.", schema_of::<Subscribed>)

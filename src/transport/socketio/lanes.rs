@@ -55,7 +55,7 @@ impl Packets {
 impl Encode for Packets {
     fn encode(&self, envelope: &Arc<Envelope>, message: &mut dyn FnMut(&str)) {
         let packet = match envelope.event() {
-            event @ (Event::Price(_) | Event::Cursor(_) | Event::Killzone(_)) => {
+            event @ (Event::Price(_) | Event::Cursor(_) | Event::Killzone(_) | Event::Presence(..)) => {
                 messages::object(envelope).map(|object| format!("{}[\"{}\",{object}]", self.prefix, event.kind()))
             }
             Event::Signal(_) => {

@@ -25,6 +25,8 @@ use crate::transport::messages::{self, SignalMeta, SignalObject};
 const FILTERED: &str = "filtered";
 /// The room of the clients with the killzone clock.
 const CLOCK: &str = "clock";
+/// The room of the clients with the presence.
+const PRESENCE: &str = "presence";
 
 /// Delivers to the Socket.IO clients that poll.
 #[derive(Clone)]
@@ -90,6 +92,12 @@ impl Rooms {
             .inc_by(sockets.len() as u64);
     }
 
+    /// Emits an event without a second argument to each client in a room.
+    fn emit_object(&self, namespace: &str, publication: &Arc<Envelope>, room: &'static str) {
+        let (event, room) = (publication.event(), of_delay(self.delay, Cow::Borrowed(room)));
+        self.emit_to_each(namespace, (event.kind(), event), vec![room], |socket| emit_object(socket, publication));
+    }
+
     /// Emits a message to its audience. This includes states: it is unknown when the next one follows, so a client that
     /// would lose one is disconnected and gets it when it reconnects.
     fn emit_published(&self, namespace: &str, event: &Event, published: &RelayedMessage, data: UserData) {
@@ -131,18 +139,9 @@ impl Sink for Rooms {
                             emit_signal(socket, publication)
                         });
                     }
-                    Event::Cursor(_) => {
-                        let room = vec![of_delay(self.delay, Cow::Borrowed(FILTERED))];
-                        self.emit_to_each(namespace, ("cursor", event), room, |socket| {
-                            emit_object(socket, publication)
-                        });
-                    }
-                    Event::Killzone(_) => {
-                        let room = vec![of_delay(self.delay, Cow::Borrowed(CLOCK))];
-                        self.emit_to_each(namespace, ("killzone", event), room, |socket| {
-                            emit_object(socket, publication)
-                        });
-                    }
+                    Event::Cursor(_) => self.emit_object(namespace, publication, FILTERED),
+                    Event::Killzone(_) => self.emit_object(namespace, publication, CLOCK),
+                    Event::Presence(..) => self.emit_object(namespace, publication, PRESENCE),
                     Event::RelayedMessage(published) => {
                         if let Some(data) = self.types.on_user_streams(published.kind) {
                             self.emit_published(namespace, event, published, data);
@@ -186,6 +185,7 @@ fn names(topics: &Topics) -> Vec<Cow<'static, str>> {
     let filters = topics.filter.is_some() && !topics.signals.is_none();
     names.extend(filters.then_some(Cow::Borrowed(FILTERED)));
     names.extend(topics.clock.then_some(Cow::Borrowed(CLOCK)));
+    names.extend(topics.presence.then_some(Cow::Borrowed(PRESENCE)));
     for (channel, selection) in channels {
         match selection {
             Selection::None => {}

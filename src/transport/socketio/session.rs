@@ -126,12 +126,13 @@ impl ClientSession {
         login: Option<UserSession>,
         presented: ResumeCursors,
     ) -> Self {
+        let user = login.as_ref().map(|login| login.identity().user.clone());
         Self {
             login,
             closed: CancellationToken::new(),
             pace: Mutex::new(MessageRate::new(&gateway.limits)),
             state: Mutex::new(SessionState { presented, busy: true, ..SessionState::default() }),
-            membership: gateway.hub.join("socketio"),
+            membership: gateway.hub.join("socketio", user),
             gateway,
             disconnector,
             guard,

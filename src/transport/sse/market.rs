@@ -1,4 +1,4 @@
-//! The public stream of prices, signals and the killzone clock, with standard event names and ids.
+//! The public stream of prices, signals, the killzone clock and the presence, with standard event names and ids.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::hub::{Envelope, Ordered, OutboxBatch, Snapshot};
 use crate::transport::close::Close;
 use crate::transport::command::SubscriptionRequest;
 use crate::transport::connection_guard::ConnectionEnd;
-use crate::transport::messages::{SignalMeta, SignalObject, Subscribed, encode, killzone_now, object};
+use crate::transport::messages::{SignalMeta, SignalObject, Subscribed, current_states, encode, object};
 use crate::transport::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 
 /// One client's stream.
@@ -110,9 +110,8 @@ impl MarketStream {
                 Ordered::Event(envelope) => self.events.send_all(event(envelope)).await?,
                 Ordered::Frame(subscribed) => {
                     self.events.send(placed("subscribed", subscribed, begins)).await?;
-                    if self.request.topics.clock {
-                        self.events.send_all(event(&Arc::new(killzone_now()))).await?;
-                    }
+                    let states = current_states(&self.request.topics, &self.connection.gateway.hub);
+                    self.events.send_all(states.filter_map(|state| event(&state))).await?;
                 }
                 Ordered::Ping(_) => {}
             }

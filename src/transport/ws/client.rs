@@ -16,7 +16,7 @@ use crate::transport::Gateway;
 use crate::transport::close::Close;
 use crate::transport::connection_guard::ConnectionGuard;
 use crate::transport::lane::{self, Lane, Slot};
-use crate::transport::messages::ErrorObject;
+use crate::transport::messages::{ErrorObject, current_states};
 use crate::transport::resume::Gone;
 
 /// The writing side of a connection.
@@ -48,7 +48,8 @@ impl Client {
         if let Some(outbox) = &outbox {
             gateway.fanout.join(outbox);
         }
-        let membership = gateway.hub.join("native");
+        let user = login.as_ref().map(|login| login.identity().user.clone());
+        let membership = gateway.hub.join("native", user);
         Self {
             lane,
             encoding: protocol.encoding(),
@@ -72,6 +73,7 @@ impl Client {
     /// Ties the connection to this user token: it ends with the token.
     pub(crate) fn log_in(&mut self, login: UserSession) {
         self.guard.log_in(login.identity().user.clone());
+        self.membership.log_in(login.identity().user.clone());
         self.login = Some(Box::new(login));
     }
 
@@ -112,6 +114,11 @@ impl Client {
             self.gateway.fanout.settle_outbox(outbox);
             outbox.put(own);
         }
+    }
+
+    /// Sends the states that a client gets once it has subscribed to them.
+    pub(crate) fn put_current(&self, topics: &Topics) {
+        self.put(current_states(topics, &self.gateway.hub));
     }
 
     /// Whether it gets an event in its encoding.

@@ -14,6 +14,13 @@ use super::stage::{Act, Price, Stage};
 pub(crate) trait Provider {
     /// Whether each price is asked for on a connection of its own.
     const POLLED: bool = false;
+    /// Whether its messages have the time of the price; else it is the time of arrival.
+    const TIMED: bool = true;
+
+    /// What its message says of a price: the quote, and the time in Unix milliseconds.
+    fn told(price: Price) -> (Quote, i64) {
+        (Quote::BidAsk { bid: price.bid, ask: price.ask }, price.at)
+    }
 
     /// Plays it on loopback.
     async fn play(plan: Vec<Vec<Act>>) -> Stage;
@@ -61,7 +68,7 @@ pub(crate) fn price(number: i64) -> Price {
     let points = base + number % 97;
     let (bid, ask) = (points as f64 / step, (points + 1 + number % 3) as f64 / step);
     // Neighbours of one symbol share a millisecond now and then, as in real recordings.
-    Price { symbol, bid, ask, at: 1_769_430_896_000 + number / 6 * 250 }
+    Price { symbol, bid, ask, at: 1_769_430_896_000 + number / 6 * 1250 }
 }
 
 fn prices(numbers: std::ops::Range<i64>) -> Vec<Act> {
@@ -71,15 +78,25 @@ fn prices(numbers: std::ops::Range<i64>) -> Vec<Act> {
 /// That a tick says what was recorded.
 pub(crate) fn assert_told(tick: &Tick, price: Price) {
     let Price { symbol, bid, ask, at } = price;
-    let said = (tick.symbol.as_str(), tick.quote, tick.observed_at.timestamp_millis());
-    assert_eq!(said, (symbol, Quote::BidAsk { bid, ask }, at));
+    assert_said(tick, symbol, (Quote::BidAsk { bid, ask }, Some(at)));
+}
+
+fn assert_said(tick: &Tick, symbol: &str, (quote, at): (Quote, Option<i64>)) {
+    let observed_at = tick.observed_at.timestamp_millis();
+    assert_eq!((tick.symbol.as_str(), tick.quote, observed_at), (symbol, quote, at.unwrap_or(observed_at)));
+}
+
+/// That a tick says what this provider's message says.
+fn assert_told_by<P: Provider>(tick: &Tick, price: Price) {
+    let (quote, at) = P::told(price);
+    assert_said(tick, price.symbol, (quote, P::TIMED.then_some(at)));
 }
 
 pub(crate) async fn delivers_each_tick_once_unaltered_and_in_order<P: Provider>() {
     let stage = P::play(vec![prices(0..120)]).await;
     let mut rig = Rig::run(P::source(&stage, super::KEY, LONG));
     for (number, tick) in rig.ticks(120).await.iter().enumerate() {
-        assert_told(tick, price(number as i64));
+        assert_told_by::<P>(tick, price(number as i64));
     }
     assert!(rig.state().delivers(), "{}", rig.state());
     rig.end().await;
@@ -91,7 +108,7 @@ pub(crate) async fn survives_garbage<P: Provider>() {
     let stage = P::play(vec![plan]).await;
     let mut rig = Rig::run(P::source(&stage, super::KEY, LONG));
     for number in [0, 3] {
-        assert_told(&rig.tick().await, price(number));
+        assert_told_by::<P>(&rig.tick().await, price(number));
     }
     assert!(rig.rejected("malformed") >= 2);
     rig.end().await;
@@ -101,9 +118,9 @@ pub(crate) async fn survives_garbage<P: Provider>() {
 pub(crate) async fn comes_back_from_silence<P: Provider>() {
     let stage = P::play(vec![vec![Act::Price(price(0)), Act::Mute], prices(3..4)]).await;
     let mut rig = Rig::run(P::source(&stage, super::KEY, SHORT));
-    assert_told(&rig.tick().await, price(0));
+    assert_told_by::<P>(&rig.tick().await, price(0));
     stage.until(2).await;
-    assert_told(&rig.tick().await, price(3));
+    assert_told_by::<P>(&rig.tick().await, price(3));
     rig.end().await;
 }
 
@@ -114,10 +131,13 @@ pub(crate) async fn comes_back_from_every_loss<P: Provider>() {
     let close: Vec<Act> = again().into_iter().chain([Act::Price(price(12)), Act::Close]).collect();
     let stage = P::play(vec![cut, close, prices(18..19)]).await;
     let mut rig = Rig::run(P::source(&stage, super::KEY, LONG));
-    for number in [0, 6, 12, 18] {
-        assert_told(&rig.tick().await, price(number));
+    // Without times nobody can tell that a price was there before.
+    let expected: &[i64] = if P::TIMED { &[0, 6, 12, 18] } else { &[0, 6, 6, 0, 12, 18] };
+    for number in expected {
+        assert_told_by::<P>(&rig.tick().await, price(*number));
     }
-    assert_eq!((rig.rejected("duplicate"), rig.rejected("late")), (1, 1));
+    let again = u64::from(P::TIMED);
+    assert_eq!((rig.rejected("duplicate"), rig.rejected("late")), (again, again));
     rig.end().await;
     assert!(P::POLLED || stage.came() == 3);
 }
@@ -134,7 +154,7 @@ pub(crate) async fn a_refused_key_is_not_tried_again<P: Provider>() {
 pub(crate) async fn waits_and_comes_back_when_it_asked_too_much<P: Provider>() {
     let stage = P::play(vec![vec![Act::TooMany], prices(0..1)]).await;
     let mut rig = Rig::run(P::source(&stage, super::KEY, LONG));
-    assert_told(&rig.tick().await, price(0));
+    assert_told_by::<P>(&rig.tick().await, price(0));
     rig.end().await;
     assert!(P::POLLED || stage.came() == 2);
 }
@@ -142,7 +162,7 @@ pub(crate) async fn waits_and_comes_back_when_it_asked_too_much<P: Provider>() {
 pub(crate) async fn comes_back_after_an_outage<P: Provider>() {
     let stage = P::play(vec![vec![Act::Unavailable], prices(0..1)]).await;
     let mut rig = Rig::run(P::source(&stage, super::KEY, LONG));
-    assert_told(&rig.tick().await, price(0));
+    assert_told_by::<P>(&rig.tick().await, price(0));
     rig.end().await;
     assert!(P::POLLED || stage.came() == 2);
 }
@@ -158,7 +178,7 @@ pub(crate) async fn loses_nothing_while_the_pipeline_is_busy<P: Provider>() {
     stage.until(1).await;
     tokio::time::sleep(2 * SHORT).await;
     for number in 0..2000 {
-        assert_told(&rig.tick().await, price(number));
+        assert_told_by::<P>(&rig.tick().await, price(number));
     }
     rig.end().await;
     assert_eq!(stage.came(), 1);

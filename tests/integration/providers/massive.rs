@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use orion_server::config::Secret;
 use orion_server::domain::{Feed, Quote};
-use orion_server::sources::Source;
 use orion_server::sources::massive::{Cluster, Massive, Options};
+use orion_server::sources::{SocketTimeouts, Source};
 use orion_server::telemetry::SourceState;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -33,7 +33,7 @@ impl Provider for Played {
 
     fn source(stage: &Stage, key: &str, silence: Duration) -> impl Source + 'static {
         let mut options = options(stage, key);
-        (options.ping_after, options.silence) = (silence / 2, silence / 2);
+        options.timeouts = SocketTimeouts { ping_after: silence / 2, silence: silence / 2 };
         Massive::new(options, &super::catalogue(), super::wall()).unwrap()
     }
 }

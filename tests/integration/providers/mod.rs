@@ -4,9 +4,12 @@
 
 mod alpha_vantage;
 mod contract;
+mod kraken;
 mod massive;
 mod oanda;
+mod side_by_side;
 mod stage;
+mod streams;
 mod together;
 
 use std::collections::VecDeque;

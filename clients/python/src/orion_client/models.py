@@ -446,6 +446,8 @@ class OverviewPresence(TypedDict):
     prices: int
     signals: int
     messages: int
+    clock: int
+    presence: int
 
 
 class OverviewProcess(TypedDict):
@@ -528,6 +530,40 @@ class PositionSize(TypedDict):
 
 PostAnswer: TypeAlias = "TicksAnswer | AnsweredSignalAnswer"
 """The answer to a post."""
+
+
+class Presence(TypedDict):
+    """How many clients are watching. In a cluster each node counts its own."""
+    timestamp: str
+    this_node: PresenceCounts
+    """The clients of the node that sends this."""
+
+
+class PresenceCounts(TypedDict):
+    """How many clients are connected, and how many of them get what. A client may get several kinds of data."""
+    clients: int
+    """All clients, over every transport."""
+    prices: int
+    """Clients that get prices, of some symbols at least."""
+    signals: int
+    """Clients that get signals, of some symbols at least."""
+    messages: int
+    """Clients that get published messages: the channel `user`, and the dashboards' own streams."""
+    clock: int
+    """Clients with the channel `clock`."""
+    presence: int
+    """Clients with the channel `presence`."""
+
+
+class PresenceOfUsers(TypedDict):
+    """Who is watching, on the node that answers."""
+    this_node: PresenceCounts
+    """The clients of the node that answers."""
+    timestamp: str
+    users: list[UserPresence]
+    """The users with a client here, by name; the first 1,000 of them."""
+    users_total: int
+    """How many users have a client here."""
 
 
 class Price(TypedDict):
@@ -910,6 +946,23 @@ class Unready(TypedDict):
     """Why it is missing."""
     status: str
     """`starting`, `draining`, or `unavailable` when a part is missing."""
+
+
+class UserPresence(TypedDict):
+    """The clients whose token names this user."""
+    user: str
+    clients: int
+    """All clients, over every transport."""
+    prices: int
+    """Clients that get prices, of some symbols at least."""
+    signals: int
+    """Clients that get signals, of some symbols at least."""
+    messages: int
+    """Clients that get published messages: the channel `user`, and the dashboards' own streams."""
+    clock: int
+    """Clients with the channel `clock`."""
+    presence: int
+    """Clients with the channel `presence`."""
 
 ZoneKind: TypeAlias = 'Literal["fair_value_gap", "order_block"]'
 """The kind of a zone."""

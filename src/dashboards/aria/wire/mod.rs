@@ -215,7 +215,7 @@ fn kinds(event: &Event) -> &'static [&'static str] {
         Event::Price(_) => &["tick"],
         Event::Signal(signal) if signal.is_news() => &["signal", "idea", "smc_idea"],
         // ARIA has no message for the end of a signal.
-        Event::Signal(_) | Event::Cursor(_) | Event::Killzone(_) => &[],
+        Event::Signal(_) | Event::Cursor(_) | Event::Killzone(_) | Event::Presence(..) => &[],
         Event::RelayedMessage(published) => match published.kind {
             types::ORDER_UPDATE => &["order_update"],
             // One page listens to one name, one to the other.
@@ -242,7 +242,7 @@ fn frame(kind: &str, event: &Event) -> Utf8Bytes {
         }
         Event::RelayedMessage(published) => envelope(kind, &iso(published.at), &published.data),
         // It has no message of any type.
-        Event::Cursor(_) | Event::Killzone(_) => Utf8Bytes::default(),
+        Event::Cursor(_) | Event::Killzone(_) | Event::Presence(..) => Utf8Bytes::default(),
     }
 }
 
@@ -264,6 +264,6 @@ pub fn symbol(event: &Event) -> Option<Cow<'_, str>> {
         Event::RelayedMessage(published) => {
             serde_json::from_str::<SymbolField<'_>>(&published.data).ok().map(|about| about.symbol)
         }
-        Event::Cursor(_) | Event::Killzone(_) => None,
+        Event::Cursor(_) | Event::Killzone(_) | Event::Presence(..) => None,
     }
 }

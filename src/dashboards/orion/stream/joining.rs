@@ -13,7 +13,7 @@ use crate::hub::{Envelope, Selection, Snapshot, Topics};
 use crate::store::SignalChange;
 use crate::transport::command::SubscriptionRequest;
 use crate::transport::completeness::Completeness;
-use crate::transport::messages::{Subscribed, Typed, encode, killzone_now};
+use crate::transport::messages::{Subscribed, Typed, encode};
 use crate::transport::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 use crate::transport::ws::Client;
 
@@ -217,7 +217,5 @@ fn join(client: &Client, snapshot: &Snapshot, request: &SubscriptionRequest, rec
         last_event_id: None,
     };
     client.answer(encode(&Typed { kind: "subscribed", fields: &subscribed }));
-    if request.topics.clock {
-        client.put([Arc::new(killzone_now())]);
-    }
+    client.put_current(&request.topics);
 }

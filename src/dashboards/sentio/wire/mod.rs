@@ -239,7 +239,7 @@ pub fn concerns_signals(event: &Event) -> bool {
         Event::RelayedMessage(published) => {
             published.kind == types::TRADE_SIGNALS && published.audience == Audience::All
         }
-        Event::Price(_) | Event::Cursor(_) | Event::Killzone(_) => false,
+        Event::Price(_) | Event::Cursor(_) | Event::Killzone(_) | Event::Presence(..) => false,
     }
 }
 
@@ -331,7 +331,7 @@ fn fields(event: &Event) -> Option<String> {
             entry.remove("symbol");
             serde_json::to_string(&entry)
         }
-        Event::Cursor(_) | Event::Killzone(_) => return None,
+        Event::Cursor(_) | Event::Killzone(_) | Event::Presence(..) => return None,
     };
     object.ok()?.strip_prefix('{').map(ToOwned::to_owned)
 }

@@ -12,7 +12,7 @@ use crate::domain::{PROTOCOL, Position, Signal};
 use crate::hub::{Envelope, Snapshot};
 use crate::transport::command::SubscriptionRequest;
 use crate::transport::completeness::Completeness;
-use crate::transport::messages::{Subscribed, killzone_now};
+use crate::transport::messages::{Subscribed, current_states};
 use crate::transport::resume::{self, Gone, NoRoom, ResumeRequest, Resumed};
 use crate::transport::socketio::personal::Backlog;
 use crate::transport::socketio::rooms::{emit_object, emit_replayed, emit_signal, is_full};
@@ -170,8 +170,10 @@ impl ClientSession {
         };
         caller.acknowledge_with(socket, &answer, request);
         self.send_answer(socket, &caller, "subscribed", &answer);
-        if request.topics.clock {
-            self.disconnect_if_full(socket, emit_object(socket, &Arc::new(killzone_now())));
+        // Counted before it is told the counts.
+        self.membership.set(&self.state.lock().topics);
+        for state in current_states(&request.topics, &self.gateway.hub) {
+            self.disconnect_if_full(socket, emit_object(socket, &state));
         }
         Ok(())
     }
