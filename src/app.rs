@@ -17,6 +17,7 @@ mod sources;
 pub use dashboards::{message_type, published_types};
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -185,9 +186,14 @@ impl App {
         let tradingview =
             TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
-        let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
-            metatrader: ea,
+            metatrader: MetaTrader::new(
+                push.clone(),
+                instruments.clone(),
+                wall.clone(),
+                metrics.clone(),
+                states.clone(),
+            ),
             states,
             feeds,
             tradingview: Webhook::new(&settings.tradingview, tradingview),
@@ -222,23 +228,21 @@ impl App {
         spawn_background(settings, &gateway, &watched, wall);
         spawn_alerts(settings, &gateway, &store, (disk, notices.clone()), watched)?;
         let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster, notices };
-        if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
-            checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
-        }
-        let address = tcp.local_addr()?;
-        app.open(tcp, (state, routes), users, settings)?;
-        first.announce(address);
+        first.announce(app.open(tcp, (state, routes), users, settings)?);
         Ok(app)
     }
 
-    /// Builds the stack of services and begins to accept clients.
+    /// Builds the stack of services and begins to accept clients. Returns the address that the server listens on.
     fn open(
         &self,
         tcp: TcpListener,
         (state, (routes, streams)): (AppState, Routes),
         users: Vec<UserNote>,
         settings: &Settings,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<SocketAddr> {
+        if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
+            checks::serve(tcp, state.clone(), &self.tasks, &self.gateway.metrics, &self.listener_stop)?;
+        }
         let address = tcp.local_addr()?;
         let limits = access::polling_limits(settings, self.listener.max_connections());
         let disconnector =
@@ -286,7 +290,7 @@ impl App {
             info!(base_path, "answering below this path, and without it behind a proxy that removes it");
         }
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
-        Ok(())
+        Ok(address)
     }
 
     /// Drains the server: first the load balancer notices, then native clients are closed, then Socket.IO clients, and at last
