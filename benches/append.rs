@@ -108,6 +108,7 @@ fn main() {
         messages_per_user: 50,
         message_retention: Duration::from_hours(24),
         max_messages: 1_000_000,
+        upgrade_backup: true,
         message_type: orion_server::app::message_type,
         signal_retention: Duration::from_hours(24),
         bar_retention: Duration::from_hours(24),

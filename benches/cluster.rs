@@ -65,6 +65,7 @@ async fn sqlite(rounds: usize) {
         messages_per_user: 50,
         message_retention: day,
         max_messages: 1_000_000,
+        upgrade_backup: true,
         message_type: orion_server::app::message_type,
         signal_retention: day,
         bar_retention: day,

@@ -7,6 +7,7 @@ mod cluster;
 mod dashboards;
 mod delayed;
 mod desk;
+mod first_run;
 mod gauges;
 mod login_keys;
 mod lookup;
@@ -34,6 +35,7 @@ use tracing::{info, warn};
 use self::cluster::WriterSide;
 use self::dashboards::{Dashboards, Routes};
 use self::delayed::ViewBuilder;
+use self::first_run::FirstToken;
 use crate::alerts::Alerts;
 use crate::cluster::{ClusterHandle, Joined};
 use crate::config::Settings;
@@ -124,7 +126,9 @@ impl App {
         metrics.process_start_time_seconds.set(clock::wall().timestamp_millis() as f64 / 1e3);
         let instruments = Arc::new(settings.instruments()?);
         let epoch = joined.as_ref().map(|joined| &*joined.epoch);
+        let was_empty = first_run::is_empty(&settings.data.dir);
         let (store, recovered) = open_store(settings, &metrics, epoch)?;
+        let (first, start) = (FirstToken::of(settings), first_run::progress(settings, was_empty));
         let hub = live_hub(settings, &recovered, &metrics);
 
         let (handle, requests) = Handle::channel();
@@ -133,7 +137,7 @@ impl App {
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
         let push = lookup::completed(push, settings, lookup::of(&store, &hub));
         let push = push.with_notices(notices::told_to_line(&notices));
-        let (tokens, users) = (access::tokens(settings, &recovered), recovered.users.clone());
+        let (tokens, users) = (access::tokens(settings, &recovered, first.token.clone())?, recovered.users.clone());
         let (states, feeds) = (SourceStates::new(&metrics), Feeds::default());
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
         let readiness = gauges::readiness(&store, &disk, &states, &feeds);
@@ -191,6 +195,8 @@ impl App {
             streams: Arc::new(dashboards::descriptions(settings, &published)),
             published,
             tokens: tokens.clone(),
+            admin_code: first.code.clone(),
+            start: start.clone(),
             open_users: access::open_users(settings),
             reads: reads.clone(),
             swing_length: settings.setups.rules().swing,
@@ -212,13 +218,16 @@ impl App {
             Dashboards::start(&Start { settings, gateway: gateway.clone(), users: &users, reads: &reads });
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
+        first_run::watch(settings, start, (gateway.hub.clone(), gateway.metrics.clone()), &tasks);
         spawn_background(settings, &gateway, &watched, wall);
         spawn_alerts(settings, &gateway, &store, (disk, notices.clone()), watched)?;
         let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster, notices };
         if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
             checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
         }
+        let address = tcp.local_addr()?;
         app.open(tcp, (state, routes), users, settings)?;
+        first.announce(address);
         Ok(app)
     }
 
@@ -251,6 +260,7 @@ impl App {
         // The engine has spawned its task when the call returns.
         websockets.set_engine(move |stream, head| drop(hyper::service::Service::call(&streams, (stream, head))));
         let service = ServiceBuilder::new()
+            .layer(http::base_path::layer(settings.server.base_path.clone()))
             .layer(http::host::layer(settings.server.allowed_hosts.clone(), self.gateway.metrics.clone()))
             .layer(http::cors::layer(
                 settings.server.allowed_origins.clone(),
@@ -271,6 +281,10 @@ impl App {
             Ok::<_, Infallible>(())
         });
         self.readiness.set(Phase::Serving);
+        let base_path = settings.server.base_path.as_str();
+        if !base_path.is_empty() {
+            info!(base_path, "answering below this path, and without it behind a proxy that removes it");
+        }
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
         Ok(())
     }
@@ -397,6 +411,7 @@ fn open_store(
         messages_per_user: settings.data.messages_per_user.into(),
         message_retention: settings.data.message_retention,
         max_messages: settings.data.max_messages,
+        upgrade_backup: settings.data.upgrade_backup,
         message_type: dashboards::message_type,
         clock: clock::wall,
     };

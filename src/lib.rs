@@ -26,7 +26,7 @@
 //! | [`telemetry`] | the log, the metrics, readiness, the states of the sources | config, domain |
 //! | [`tasks`] | named background tasks | no other room |
 //! | [`listener`] | accepts, limits and ends connections | tasks, telemetry |
-//! | [`auth`] | tokens and their users | config, domain |
+//! | [`auth`] | tokens, those that the server stores, and their users | config, domain |
 //! | [`engine`] | the rules for prices, bars and signals | domain |
 //! | [`store`] | the signal log and its read side | domain, telemetry |
 //! | [`hub`] | the live state, and its delivery | domain, telemetry |

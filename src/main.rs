@@ -34,10 +34,16 @@ fn run(cli: &Cli) -> Result<u8, u8> {
             health.run(&server, &mut io::stdout()).map_err(failed)
         }
         Command::DefaultConfig => printed(cli::default_config(&mut io::stdout())),
-        Command::Backtest(command) => command.run(&load()?.settings).map_err(failed),
+        Command::Backtest(command) => {
+            let env = config::environment();
+            command.run(&load()?.settings, |changed| cli.load_with(&env, changed)).map_err(failed)
+        }
         Command::Token(command) => {
-            let auth = load()?.settings.auth;
-            match cli::token(&auth, &command, clock::wall, &mut io::stdout()) {
+            let settings = load()?.settings;
+            if let Some(done) = command.on_stored(&settings.data.dir, clock::wall, &mut io::stdout()) {
+                return done.map_err(failed);
+            }
+            match cli::token(&settings.auth, &command, clock::wall, &mut io::stdout()) {
                 Ok(Ok(code)) => Ok(code),
                 Ok(Err(error)) => printed(Err(error)),
                 Err(error) => Err(complain(cli::EXIT_CONFIG, &error)),

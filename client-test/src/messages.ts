@@ -5,6 +5,11 @@
  * Field names are the server's wire names. Everything is `readonly`: a message describes what happened and is never edited.
  */
 
+/** The token with which the admin page goes on. */
+export interface AdminLogin {
+  readonly token: string;
+}
+
 /** The answer to an alert. */
 export type AlertAnswer = {
   readonly success: boolean;
@@ -79,6 +84,7 @@ export interface AnsweredSignalAnswer {
   readonly ignored?: readonly string[];
 }
 
+/** A bar. */
 export interface Bar {
   readonly time: string;
   readonly open: number;
@@ -170,6 +176,29 @@ export interface Cluster {
   /** Why the log could not be asked. */
   readonly error?: string;
 }
+
+/** A new token. */
+export interface CreatedToken {
+  /** The secret. It is not stored, and cannot be shown again. */
+  readonly secret: string;
+  readonly token: StoredToken;
+}
+
+/** A stored token, without its secret. */
+export interface StoredToken {
+  readonly created_at: string;
+  /** How late its holder gets prices and signals, in seconds. */
+  readonly delay: number;
+  readonly expires_at: string | null;
+  readonly kind: StoredKind;
+  /** Written at most once a minute; after a crash it may be older. */
+  readonly last_used_at: string | null;
+  readonly name: string;
+  readonly user: string | null;
+}
+
+/** What a stored token is for. */
+export type StoredKind = "ingest" | "read" | "user";
 
 /** A fair value gap or an order block. */
 export interface Detection {
@@ -405,6 +434,19 @@ export interface SignalRequest {
   readonly invalidation?: string | null;
   /** Only validate: nothing is published. */
   readonly dry_run?: boolean | null;
+}
+
+/** The body of a request for a token. */
+export interface NewToken {
+  /** How late its holder gets prices and signals, in whole seconds up to a day: a number, or a duration such as `15m`. */
+  readonly delay?: number | null;
+  /** When it expires: ISO 8601 or a Unix epoch. Without it the token does not expire. */
+  readonly expires_at?: string | null;
+  readonly kind: StoredKind;
+  /** Different from the names of all other stored tokens. Without it the server chooses one. */
+  readonly name?: string | null;
+  /** The user's id, for tokens of the kind `user`. */
+  readonly user?: string | null;
 }
 
 /** How a signal's record ended. */
@@ -820,6 +862,11 @@ export interface Revoked {
   readonly user: string;
 }
 
+export interface RevokedToken {
+  readonly name: string;
+  readonly success: boolean;
+}
+
 /** The answer of JSON-RPC 2.0: `result`, or `error`. */
 export interface RpcAnswer {
   readonly jsonrpc: string;
@@ -904,6 +951,18 @@ export interface Sources {
   readonly timestamp: string;
 }
 
+/** The start page's steps. */
+export interface Start {
+  /** When the first dashboard connected; the console itself does not count. */
+  readonly dashboard_at: string | null;
+  /** Whether the console begins with the start page: the server is new, and not all steps are done. */
+  readonly is_new: boolean;
+  /** When the first real price came: neither simulated nor replayed. */
+  readonly price_at: string | null;
+  /** When the first push was accepted. */
+  readonly push_at: string | null;
+}
+
 export interface Statistics {
   /** All outcomes. */
   readonly all: Stats;
@@ -922,6 +981,14 @@ export interface Statistics {
   readonly note: string;
   /** Confirmed signals of this symbol and source whose record has not ended. */
   readonly open: number;
+}
+
+/** All tokens. */
+export interface StoredTokens {
+  /** The environment variables of the shared tokens that the settings have; they are changed there. */
+  readonly settings: readonly string[];
+  /** The stored tokens, by name. */
+  readonly tokens: readonly StoredToken[];
 }
 
 /** A tick of an Expert Advisor. */
@@ -951,6 +1018,12 @@ export interface TicksRequest {
   readonly utc_off?: number | null;
   readonly connected?: boolean | null;
   readonly ticks?: readonly TickRequest[] | null;
+}
+
+/** The body of a revocation. */
+export interface TokenName {
+  /** The name of the token. */
+  readonly name: string;
 }
 
 export interface Unready {

@@ -9,7 +9,6 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -19,7 +18,8 @@ import { promisify } from "node:util";
 import { io } from "socket.io-client";
 import { PATIENCE } from "./support/inbox.ts";
 import { Python } from "./support/python.ts";
-import { PUSH_ONLY, startServer, type OrionServer } from "./support/server.ts";
+import { has } from "./support/real-proxy.ts";
+import { freePort, PUSH_ONLY, startServer, type OrionServer } from "./support/server.ts";
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -198,19 +198,3 @@ describe("behind Caddy", () => {
     }
   });
 });
-
-async function has(program: string): Promise<boolean> {
-  return run("which", [program]).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as { port: number };
-  probe.close();
-  await once(probe, "close");
-  return port;
-}

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use tracing::{info, warn};
 
-use crate::auth::{OpenUsers, Tokens};
-use crate::config::{ServerSettings, Settings};
+use crate::auth::{OpenUsers, StoredTokens, Tokens};
+use crate::config::{Secret, ServerSettings, Settings};
 use crate::domain::UserNote;
 use crate::listener::{self, ListenerConfig, Proxies};
 use crate::pipeline::clock;
@@ -63,18 +63,22 @@ fn unlimited_if_zero(most: usize) -> usize {
     if most == 0 { usize::MAX } else { most }
 }
 
-pub(super) fn tokens(settings: &Settings, recovered: &Recovered) -> Arc<Tokens> {
+/// Returns the verifier of tokens, with those that are stored and the `admin` token of the first start.
+pub(super) fn tokens(settings: &Settings, recovered: &Recovered, admin: Option<Secret>) -> anyhow::Result<Arc<Tokens>> {
     let limits = &settings.limits;
+    let stored = StoredTokens::open(&settings.data.dir).context("cannot read the stored tokens")?;
     let tokens = Tokens::new(&settings.auth, clock::wall)
         .with_max_logins(settings.server.max_connections_per_user)
         .with_pushes(limits.pushes_per_second, limits.pushes_burst)
-        .with_max_wrong_tokens(limits.wrong_tokens_per_minute);
+        .with_max_wrong_tokens(limits.wrong_tokens_per_minute)
+        .with_stored(Arc::new(stored))
+        .with_admin(admin);
     for UserNote { user, not_before, .. } in &recovered.users {
         if let Some(not_before) = not_before {
             tokens.revoke(user, *not_before);
         }
     }
-    Arc::new(tokens)
+    Ok(Arc::new(tokens))
 }
 
 /// Returns the users whose streams open by user id alone, without a token: by the settings, or because their data is simulated.

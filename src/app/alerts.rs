@@ -141,6 +141,7 @@ mod tests {
             messages_per_user: 1,
             message_retention: HOUR,
             max_messages: 1,
+            upgrade_backup: true,
             message_type: |_| None,
             clock: clock::wall,
         };

@@ -71,7 +71,12 @@ pub(super) fn derive(signal: &Signal, now: DateTime<Utc>) -> Vec<RelayedMessage>
 pub(super) fn descriptions(settings: &Settings, published: &PublishedTypes) -> StreamDescriptions {
     let streams = DASHBOARDS.iter().flat_map(|dashboard| dashboard.streams());
     let streams = streams.chain(socketio::streams(published)).collect();
-    StreamDescriptions { streams, limits: settings.limits.clone(), heartbeat: settings.heartbeat.clone() }
+    StreamDescriptions {
+        streams,
+        limits: settings.limits.clone(),
+        heartbeat: settings.heartbeat.clone(),
+        base_path: settings.server.base_path.clone(),
+    }
 }
 
 /// Routes, and streams with their own state.

@@ -65,6 +65,7 @@ impl ClaimRules {
             delay: if admin { Delay::NONE } else { delay },
             issued_at: issued_at.unwrap_or_default(),
             expires_at,
+            stored: None,
         };
         if identity.has_expired(now) {
             return Err(AuthError::Expired);

@@ -14,7 +14,7 @@ use super::claims::{ClaimRules, DELAY, LEEWAY};
 use super::error::MAX_TOKEN;
 use super::jwks::KeySet;
 use super::keys::{VerifyingKey, algorithms_of};
-use super::{AuthError, is_user_id};
+use super::{AuthError, StoredToken, is_user_id};
 use crate::config::{Auth, Secret};
 use crate::domain::Delay;
 
@@ -31,6 +31,8 @@ pub struct Principal {
     pub issued_at: DateTime<Utc>,
     /// When the token expires.
     pub expires_at: DateTime<Utc>,
+    /// The stored token; `None` for a JSON Web Token.
+    pub stored: Option<Arc<StoredToken>>,
 }
 
 impl Principal {

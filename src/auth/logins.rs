@@ -1,4 +1,4 @@
-//! Connections that were opened with a user token: they end together with the token.
+//! Connections that were opened with a user token or a stored one: they end together with the token.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,18 +8,43 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{AuthError, Principal, TooManyLogins};
+use super::{AuthError, Principal, StoredToken, TooManyLogins};
 
 /// The interval between two checks for expired tokens.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The open connections with a user token, and the revoked tokens.
+/// Who holds a token that ends: a user, or somebody with a stored token that names no user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// The user that the token names.
+    User(Principal),
+    /// The holder of a stored token.
+    Token(Arc<StoredToken>),
+}
+
+impl Holder {
+    /// Returns the user, if the token names one.
+    pub fn user(&self) -> Option<&Principal> {
+        match self {
+            Self::User(principal) => Some(principal),
+            Self::Token(_) => None,
+        }
+    }
+}
+
+impl From<Principal> for Holder {
+    fn from(principal: Principal) -> Self {
+        Self::User(principal)
+    }
+}
+
+/// The open connections with a token that ends, and the revoked tokens of users.
 #[derive(Debug, Default)]
 pub(super) struct Logins(Mutex<LoginState>);
 
 #[derive(Debug, Default)]
 struct LoginState {
-    live: HashMap<u64, (Principal, CancellationToken)>,
+    live: HashMap<u64, (Holder, CancellationToken)>,
     next: u64,
     /// The number of open connections of each user.
     per_user: HashMap<Arc<str>, usize>,
@@ -36,7 +61,14 @@ impl LoginState {
         } else if self.not_before.get(&identity.user).is_some_and(|not_before| identity.issued_at < *not_before) {
             Err(AuthError::Revoked)
         } else {
-            Ok(())
+            identity.stored.as_ref().map_or(Ok(()), |stored| stored.check(now))
+        }
+    }
+
+    fn check_holder(&self, holder: &Holder, now: DateTime<Utc>) -> Result<(), AuthError> {
+        match holder {
+            Holder::User(principal) => self.check(principal, now),
+            Holder::Token(stored) => stored.check(now),
         }
     }
 }
@@ -44,6 +76,10 @@ impl LoginState {
 impl Logins {
     pub(super) fn check(&self, identity: &Principal, now: DateTime<Utc>) -> Result<(), AuthError> {
         self.0.lock().check(identity, now)
+    }
+
+    pub(super) fn check_holder(&self, holder: &Holder, now: DateTime<Utc>) -> Result<(), AuthError> {
+        self.0.lock().check_holder(holder, now)
     }
 
     /// Records how far the issuer's clock is ahead of ours, by a token that was presented.
@@ -78,44 +114,51 @@ impl Logins {
     pub(super) fn sweep(&self, now: DateTime<Utc>) {
         let state = &mut *self.0.lock();
         let ended: Vec<_> =
-            state.live.iter().filter(|(_, (principal, _))| state.check(principal, now).is_err()).collect();
+            state.live.iter().filter(|(_, (holder, _))| state.check_holder(holder, now).is_err()).collect();
         for (_, (_, end)) in ended {
             end.cancel();
         }
     }
 }
 
-/// A connection that was opened with a user token. It counts as open until this is dropped.
+/// A connection that was opened with a user token or a stored one. It counts as open until this is dropped.
 #[derive(Debug)]
 pub struct UserSession {
-    identity: Principal,
+    holder: Holder,
     end: CancellationToken,
     id: u64,
     logins: Arc<Logins>,
 }
 
 impl UserSession {
-    pub(super) fn new(logins: Arc<Logins>, identity: Principal, max_per_user: usize) -> Result<Self, TooManyLogins> {
+    pub(super) fn new(logins: Arc<Logins>, holder: Holder, max_per_user: usize) -> Result<Self, TooManyLogins> {
         let end = CancellationToken::new();
         let mut state = logins.0.lock();
-        let count = state.per_user.entry(identity.user.clone()).or_default();
-        if *count >= max_per_user {
-            return Err(TooManyLogins);
+        if let Some(principal) = holder.user() {
+            let count = state.per_user.entry(principal.user.clone()).or_default();
+            if *count >= max_per_user {
+                return Err(TooManyLogins);
+            }
+            *count += 1;
         }
-        *count += 1;
         let id = state.next;
         state.next += 1;
-        state.live.insert(id, (identity.clone(), end.clone()));
+        state.live.insert(id, (holder.clone(), end.clone()));
         drop(state);
-        Ok(Self { identity, end, id, logins })
+        Ok(Self { holder, end, id, logins })
     }
 
-    /// Returns the principal of the token.
-    pub fn identity(&self) -> &Principal {
-        &self.identity
+    /// Returns who holds the token.
+    pub fn holder(&self) -> &Holder {
+        &self.holder
     }
 
-    /// Returns a token that is cancelled when the user token has expired or was revoked: the connection has to end.
+    /// Returns the user, if the token names one.
+    pub fn user(&self) -> Option<&Principal> {
+        self.holder.user()
+    }
+
+    /// Returns a token that is cancelled when the connection's token has expired or was revoked: the connection has to end.
     pub fn end(&self) -> &CancellationToken {
         &self.end
     }
@@ -125,10 +168,11 @@ impl Drop for UserSession {
     fn drop(&mut self) {
         let state = &mut *self.logins.0.lock();
         state.live.remove(&self.id);
-        if let Some(count) = state.per_user.get_mut(&self.identity.user) {
+        let Some(Principal { user, .. }) = self.holder.user() else { return };
+        if let Some(count) = state.per_user.get_mut(user) {
             *count -= 1;
             if *count == 0 {
-                state.per_user.remove(&self.identity.user);
+                state.per_user.remove(user);
             }
         }
     }

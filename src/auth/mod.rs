@@ -1,12 +1,14 @@
 //! Authentication: verifies tokens, and checks the origins of web pages.
 //!
 //! Tokens are compared in constant time, and never printed or sent back. They arrive in a header of a request, in the query of
-//! a handshake or in a frame, and all of them are verified here. Shared tokens come from the settings. User tokens name a
-//! [`Principal`] and expire; a connection that was opened with one ([`UserSession`]) ends together with its token.
+//! a handshake or in a frame, and all of them are verified here. Shared tokens come from the settings, stored ones
+//! ([`StoredTokens`]) from the data directory. User tokens name a [`Principal`] and expire. A connection that was opened with a
+//! user's token or a stored one ([`UserSession`]) ends together with its token.
 
 mod algorithm;
 mod claims;
 mod error;
+mod first;
 mod jwks;
 mod jwt;
 #[cfg(test)]
@@ -15,6 +17,8 @@ mod keys;
 mod logins;
 mod open;
 mod rate;
+mod requests;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod wrong_tokens;
@@ -26,22 +30,21 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use axum::extract::Query;
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
-use http::{HeaderMap, Uri};
-
-use crate::config::{AllowedOrigins, Auth, ReadAuth, Secret};
+use crate::config::{Auth, ReadAuth, Secret};
 use crate::domain::{Audience, Delay};
 pub use algorithm::{Algorithms, WrongAlgorithm};
 use claims::DELAY;
 pub use error::{AuthError, TokenKind};
+pub use first::{AdminTokenFile, OneTimeCode};
 pub use jwks::{KeySet, KeySetContent, KeySetError, MAX_KEY_SET};
 use jwt::{Jwt, has_form_of_jwt};
 pub use jwt::{Principal, Unverified, fits_other_encoding, mint, mint_delayed, read_unverified};
-pub use logins::UserSession;
+pub use logins::{Holder, UserSession};
 use logins::{Logins, SWEEP_INTERVAL};
 pub use open::{OpenUsers, UserAccessError};
 pub use rate::{RateLimit, TooFast};
+pub use requests::{bearer, handshake_token, origin_allowed};
+pub use stored::{StoredKind, StoredToken, StoredTokenError, StoredTokens, TokenRequest};
 use wrong_tokens::WrongTokens;
 pub use wrong_tokens::{TooManyWrongTokens, WrongToken};
 
@@ -60,6 +63,8 @@ pub struct Tokens {
     open_delay: Delay,
     ingest: Option<Secret>,
     admin: Option<Secret>,
+    /// Whether that is the one of the first start.
+    has_first_admin: bool,
     read: Option<Secret>,
     read_auth: ReadAuth,
     jwt: Option<Arc<Jwt>>,
@@ -69,6 +74,7 @@ pub struct Tokens {
     pushes: Arc<RateLimit>,
     alerts: Arc<RateLimit>,
     wrong_token_counts: Arc<WrongTokens>,
+    stored: Arc<StoredTokens>,
     clock: fn() -> DateTime<Utc>,
 }
 
@@ -84,6 +90,7 @@ impl Tokens {
             open_delay: Delay::of(open_delay),
             ingest: ingest_token,
             admin: admin_token,
+            has_first_admin: false,
             read: read_token,
             read_auth,
             jwt,
@@ -92,6 +99,7 @@ impl Tokens {
             pushes: Arc::new(RateLimit::new(0, 0)),
             alerts: Arc::new(RateLimit::new(0, 0)),
             wrong_token_counts: Arc::new(WrongTokens::new(0)),
+            stored: Arc::default(),
             clock,
         }
     }
@@ -115,6 +123,37 @@ impl Tokens {
         Self { wrong_token_counts: Arc::new(WrongTokens::new(per_minute)), ..self }
     }
 
+    /// Also accepts these stored tokens.
+    #[must_use]
+    pub fn with_stored(self, stored: Arc<StoredTokens>) -> Self {
+        Self { stored, ..self }
+    }
+
+    /// Sets the admin token of the first start, if the settings have none.
+    #[must_use]
+    pub fn with_admin(self, token: Option<Secret>) -> Self {
+        let has_first_admin = self.admin.is_none() && token.is_some();
+        Self { admin: self.admin.or(token), has_first_admin, ..self }
+    }
+
+    /// Returns the environment variables of the shared tokens that the settings have.
+    pub fn settings(&self) -> Vec<&'static str> {
+        [
+            (self.ingest.is_some(), "ORION_INGEST_TOKEN"),
+            (self.admin.is_some() && !self.has_first_admin, "ORION_ADMIN_TOKEN"),
+            (self.read.is_some(), "ORION_READ_TOKEN"),
+            (self.delayed_read.is_some(), "ORION_DELAYED_READ_TOKEN"),
+        ]
+        .into_iter()
+        .filter_map(|(is_set, name)| is_set.then_some(name))
+        .collect()
+    }
+
+    /// Returns the stored tokens.
+    pub fn stored(&self) -> &Arc<StoredTokens> {
+        &self.stored
+    }
+
     /// Returns the verifier for what is read with `delay`.
     #[must_use]
     pub fn for_delay(&self, delay: Delay) -> Self {
@@ -128,6 +167,9 @@ impl Tokens {
         let matches = |secret: &Option<Secret>| secret.as_ref().is_some_and(|secret| secret.matches(presented));
         if matches(&self.read) || matches(&self.ingest) || matches(&self.admin) {
             return Delay::NONE;
+        }
+        if let Some(stored) = self.stored.find(presented) {
+            return stored.check((self.clock)()).map_or(self.open_delay, |()| stored.delay);
         }
         if let Some((_, delay)) = self.delayed_read.as_ref().filter(|(secret, _)| secret.matches(presented)) {
             return *delay;
@@ -143,7 +185,7 @@ impl Tokens {
 
     /// Whether any reader may be delayed.
     pub fn may_delay(&self) -> bool {
-        self.jwt.is_some() || self.delayed_read.is_some() || !self.open_delay.is_none()
+        self.jwt.is_some() || self.delayed_read.is_some() || !self.open_delay.is_none() || self.stored.may_delay()
     }
 
     /// Refuses a reader who has to read later than this verifier's delay.
@@ -188,12 +230,42 @@ impl Tokens {
         self.alerts.take()
     }
 
-    /// Verifies a token for writing.
+    /// Verifies a token for writing, and returns the holder of a stored one.
     ///
     /// # Errors
     /// [`AuthError`] when the token may not write.
-    pub fn ingest(&self, token: Option<&str>) -> Result<(), AuthError> {
-        check(self.ingest.as_ref(), "ORION_INGEST_TOKEN", token)
+    pub fn ingest(&self, token: Option<&str>) -> Result<Option<Holder>, AuthError> {
+        match self.stored_token(token)? {
+            Some(stored) if stored.kind == StoredKind::Ingest => return Ok(Some(self.accept(stored))),
+            Some(_) => return Err(AuthError::Wrong),
+            None => {}
+        }
+        let checked = check(self.ingest.as_ref(), "ORION_INGEST_TOKEN", token);
+        checked.map(|()| None).map_err(|error| self.unless_stored(error, &[StoredKind::Ingest], token))
+    }
+
+    /// Returns the stored token that is presented; `None` when it is none.
+    ///
+    /// # Errors
+    /// When it has expired.
+    fn stored_token(&self, token: Option<&str>) -> Result<Option<Arc<StoredToken>>, AuthError> {
+        let Some(stored) = token.and_then(|token| self.stored.find(token)) else { return Ok(None) };
+        stored.check((self.clock)()).map(|()| Some(stored))
+    }
+
+    /// Notes the use of a stored token that names no user.
+    fn accept(&self, stored: Arc<StoredToken>) -> Holder {
+        stored.used((self.clock)());
+        Holder::Token(stored)
+    }
+
+    /// Returns the error of a token that the settings do not have: where a stored one would do, it is missing or wrong.
+    fn unless_stored(&self, error: AuthError, kinds: &[StoredKind], token: Option<&str>) -> AuthError {
+        match error {
+            AuthError::NotSet(_) if token.is_some_and(stored::has_form) => AuthError::Wrong,
+            AuthError::NotSet(_) if self.stored.has(kinds) => token.map_or(AuthError::Missing, |_| AuthError::Wrong),
+            error => error,
+        }
     }
 
     /// Verifies a token for administration: the shared one, or an administrator's user token, whose principal is returned.
@@ -220,31 +292,57 @@ impl Tokens {
     /// # Errors
     /// [`AuthError`] when the token is not valid.
     pub fn user(&self, token: Option<&str>) -> Result<Principal, AuthError> {
-        let jwt = self.jwt.as_ref().ok_or(AuthError::NotSet("ORION_JWT_SECRET"))?;
         let now = (self.clock)();
-        let identity = jwt.identity(token.ok_or(AuthError::Missing)?, now).and_then(|identity| {
-            self.logins.record_clock_lead(&identity, now);
+        let verified = match self.stored_token(token)? {
+            Some(stored) => stored.principal().ok_or(AuthError::Wrong),
+            None if token.is_some_and(stored::has_form) => Err(AuthError::Wrong),
+            None => match &self.jwt {
+                Some(jwt) => jwt.identity(token.ok_or(AuthError::Missing)?, now).inspect(|identity| {
+                    self.logins.record_clock_lead(identity, now);
+                }),
+                None => {
+                    return Err(self.unless_stored(AuthError::NotSet("ORION_JWT_SECRET"), &[StoredKind::User], token));
+                }
+            },
+        };
+        let identity = verified.and_then(|identity| {
             self.logins.check(&identity, now)?;
-            self.not_later(identity.delay).map(|()| identity)
+            self.not_later(identity.delay)?;
+            if let Some(stored) = &identity.stored {
+                stored.used(now);
+            }
+            Ok(identity)
         });
         // The token itself is not logged: a reader of the log could use it.
         identity.inspect_err(|error| tracing::debug!(code = %error.code(), reason = %error, "a user token was refused"))
     }
 
-    /// Verifies a token for reading public data, and returns the principal of a user token. Without `auth.read_auth` =
-    /// `required`, no token is needed; but where user tokens are enabled, an invalid one is refused all the same.
+    /// Verifies a token for reading public data, and returns the holder of a user token or a stored one. Without
+    /// `auth.read_auth` = `required`, no token is needed; but where user tokens are enabled, an invalid one is refused all the
+    /// same, and so is one with the form of a stored token that is none.
     ///
     /// # Errors
     /// [`AuthError`] when the token may not read.
-    pub fn reader(&self, token: Option<&str>) -> Result<Option<Principal>, AuthError> {
+    pub fn reader(&self, token: Option<&str>) -> Result<Option<Holder>, AuthError> {
+        const READERS: [StoredKind; 2] = [StoredKind::Read, StoredKind::User];
         let required = self.read_auth == ReadAuth::Required;
         let Some(presented) = token else {
             return match (required, &self.jwt) {
                 (false, _) => self.not_later(self.open_delay).map(|()| None),
                 (true, Some(_)) => Err(AuthError::Missing),
-                (true, None) => check(self.shared_reader(), "ORION_READ_TOKEN", None).map(|()| None),
+                (true, None) => check(self.shared_reader(), "ORION_READ_TOKEN", None)
+                    .map(|()| None)
+                    .map_err(|error| self.unless_stored(error, &READERS, None)),
             };
         };
+        if let Some(stored) = self.stored_token(token)? {
+            return match stored.kind {
+                StoredKind::Ingest if required => Err(AuthError::Wrong),
+                StoredKind::Ingest => Ok(Some(self.accept(stored))),
+                StoredKind::Read => self.not_later(stored.delay).map(|()| Some(self.accept(stored))),
+                StoredKind::User => self.user(token).map(|user| Some(user.into())),
+            };
+        }
         let matches = |secret: &Option<Secret>| secret.as_ref().is_some_and(|secret| secret.matches(presented));
         if matches(&self.read) || (!required && (matches(&self.ingest) || matches(&self.admin))) {
             return Ok(None);
@@ -254,9 +352,14 @@ impl Tokens {
         }
         match &self.jwt {
             // A token that is not a JWT was meant to be the shared one.
-            Some(_) if self.shared_reader().is_none() || has_form_of_jwt(presented) => self.user(token).map(Some),
+            Some(_) if self.shared_reader().is_none() || has_form_of_jwt(presented) => {
+                self.user(token).map(|user| Some(user.into()))
+            }
             Some(_) => Err(AuthError::Wrong),
-            None if required => check(self.shared_reader(), "ORION_READ_TOKEN", token).map(|()| None),
+            None if required => check(self.shared_reader(), "ORION_READ_TOKEN", token)
+                .map(|()| None)
+                .map_err(|error| self.unless_stored(error, &READERS, token)),
+            None if stored::has_form(presented) => Err(AuthError::Wrong),
             None => self.not_later(self.open_delay).map(|()| None),
         }
     }
@@ -267,14 +370,14 @@ impl Tokens {
     /// # Errors
     /// [`AuthError`] when the token may not read.
     pub fn known_reader(&self, token: Option<&str>) -> Result<(), AuthError> {
-        let principal = self.reader(token)?;
+        let holder = self.reader(token)?;
         let is_shared = |token: &str| {
             let delayed = self.delayed_read.as_ref().map(|(secret, _)| secret);
             let secrets = [self.read.as_ref(), self.ingest.as_ref(), self.admin.as_ref(), delayed];
             secrets.into_iter().flatten().any(|secret| secret.matches(token))
         };
         match token {
-            Some(token) if principal.is_none() && !is_shared(token) => Err(AuthError::Wrong),
+            Some(token) if holder.is_none() && !is_shared(token) => Err(AuthError::Wrong),
             _ => Ok(()),
         }
     }
@@ -288,7 +391,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`AuthError`] when the token is not valid.
-    pub fn visitor(&self, token: Option<&str>) -> Result<Option<Principal>, AuthError> {
+    pub fn visitor(&self, token: Option<&str>) -> Result<Option<Holder>, AuthError> {
         token.map_or(Ok(None), |token| self.reader(Some(token)))
     }
 
@@ -297,18 +400,23 @@ impl Tokens {
     /// # Errors
     /// [`AuthError::Expired`] or [`AuthError::Revoked`] when it is no longer valid.
     pub fn still_good(&self, login: &UserSession) -> Result<(), AuthError> {
-        self.logins.check(login.identity(), (self.clock)())
+        self.logins.check_holder(login.holder(), (self.clock)())
     }
 
-    /// Registers a connection that was opened with a user token.
+    /// Registers a connection that was opened with a user token or a stored one.
     ///
     /// # Errors
     /// When the user has reached the limit of connections.
-    pub fn login(&self, identity: Principal) -> Result<UserSession, TooManyLogins> {
-        UserSession::new(self.logins.clone(), identity, self.max_logins)
+    pub fn login(&self, holder: impl Into<Holder>) -> Result<UserSession, TooManyLogins> {
+        UserSession::new(self.logins.clone(), holder.into(), self.max_logins)
     }
 
-    /// Returns the number of open connections with a user token.
+    /// Ends the connections whose tokens have expired or were revoked.
+    pub fn end_invalid(&self) {
+        self.logins.sweep((self.clock)());
+    }
+
+    /// Returns the number of open connections with a user token or a stored one.
     pub fn logged_in(&self) -> usize {
         self.logins.count()
     }
@@ -316,7 +424,7 @@ impl Tokens {
     /// Revokes the tokens of `user` that were issued before `not_before`, and ends their connections.
     pub fn revoke(&self, user: &Arc<str>, not_before: DateTime<Utc>) {
         self.logins.revoke(user, not_before);
-        self.logins.sweep((self.clock)());
+        self.end_invalid();
     }
 
     /// Returns the `not_before` that revokes all tokens issued so far: now, or slightly later when an issuer's clock is ahead.
@@ -324,12 +432,16 @@ impl Tokens {
         self.logins.latest_issue((self.clock)())
     }
 
-    /// Periodically ends connections whose tokens have expired, until `stop`.
+    /// Periodically ends connections whose tokens have expired, reads stored tokens that another process has changed, and
+    /// writes when they were used last; until `stop`.
     pub async fn keep_watch(self: Arc<Self>, stop: CancellationToken) {
         let watch = async {
             loop {
                 sleep(SWEEP_INTERVAL).await;
-                self.logins.sweep((self.clock)());
+                let (stored, now) = (self.stored.clone(), (self.clock)());
+                // A panic is in the log already.
+                tokio::task::spawn_blocking(move || stored.keep_in_step(now)).await.ok();
+                self.end_invalid();
             }
         };
         stop.run_until_cancelled(watch).await;
@@ -342,42 +454,7 @@ fn check(secret: Option<&Secret>, setting: &'static str, token: Option<&str>) ->
     if secret.matches(token) { Ok(()) } else { Err(AuthError::Wrong) }
 }
 
-/// Returns the token of the `Authorization: Bearer` header, if the header is present.
-///
-/// # Errors
-/// [`AuthError::Malformed`] when the header is not a bearer token.
-pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
-    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let value = value.to_str().map_err(|_| AuthError::Malformed)?;
-    let (scheme, token) = value.trim().split_once(' ').ok_or(AuthError::Malformed)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(AuthError::Malformed) }
-}
-
-/// Returns the token of a handshake: from the bearer header, else from `?token=`, since browsers cannot set headers on a
-/// WebSocket. Plain requests use [`bearer`], because a token does not belong in a URL.
-///
-/// # Errors
-/// [`AuthError::Malformed`] when the header is not a bearer token.
-pub fn handshake_token(headers: &HeaderMap, uri: &Uri) -> Result<Option<String>, AuthError> {
-    if let Some(token) = bearer(headers)? {
-        return Ok(Some(token.to_owned()));
-    }
-    let query = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|query| query.0).unwrap_or_default();
-    Ok(query.into_iter().find_map(|(name, value)| (name == "token" && !value.is_empty()).then_some(value)))
-}
-
 /// Whether `text` is a valid user id.
 fn is_user_id(text: &str) -> bool {
     (1..=Audience::MAX_USER).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
-/// Whether the origin of a WebSocket handshake is allowed: a listed origin, the server's own, or none (programs send no
-/// `Origin`).
-pub fn origin_allowed(origins: &AllowedOrigins, headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return origins.any() };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let same =
-        origin.split_once("://").zip(host).is_some_and(|((_, authority), host)| authority.eq_ignore_ascii_case(host));
-    same || origins.allows(origin)
 }

@@ -68,6 +68,7 @@ mod tests {
             delay: crate::domain::Delay::NONE,
             issued_at: DateTime::UNIX_EPOCH,
             expires_at: DateTime::<Utc>::MAX_UTC,
+            stored: None,
         };
         let long = "x".repeat(129);
         for (open, proved, named, answer) in [

@@ -1,8 +1,10 @@
 use chrono::TimeDelta;
-use http::HeaderValue;
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Uri};
 use serde_json::json;
 
 use super::*;
+use crate::config::AllowedOrigins;
 use crate::domain::parse_time;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -39,7 +41,7 @@ fn headers(pairs: &[(http::HeaderName, &str)]) -> HeaderMap {
 #[test]
 fn each_token_has_its_own_purpose() {
     let open = tokens(ReadAuth::Open);
-    assert_eq!(open.ingest(Some("in")), Ok(()));
+    assert_eq!(open.ingest(Some("in")), Ok(None));
     assert_eq!(open.ingest(Some("out")), Err(AuthError::Wrong));
     assert_eq!(open.ingest(None), Err(AuthError::Missing));
     assert_eq!(open.admin(Some("in")), Err(AuthError::NotSet("ORION_ADMIN_TOKEN")));
@@ -180,8 +182,8 @@ fn only_an_administrators_token_administers() {
     let tokens = Tokens::new(&settings, now);
     let user = mint(&settings, "a", false, now(), TimeDelta::hours(1)).unwrap();
     let admin = mint(&settings, "b", true, now(), TimeDelta::hours(1)).unwrap();
-    assert_eq!(tokens.reader(Some(&user)).unwrap().unwrap().user, "a".into());
-    let code = |judged: Result<Option<Principal>, AuthError>| judged.unwrap_err().code().name();
+    assert_eq!(tokens.reader(Some(&user)).unwrap().unwrap().user().unwrap().user, "a".into());
+    let code = |judged: Result<Option<Holder>, AuthError>| judged.unwrap_err().code().name();
     assert_eq!(code(tokens.reader(Some("nonsense"))), "token_malformed", "even where none is needed");
     assert_eq!(tokens.admin(Some("nonsense")), Err(AuthError::Wrong));
     assert_eq!((tokens.reader(Some("in")), tokens.reader(Some("root"))), (Ok(None), Ok(None)));
@@ -190,7 +192,7 @@ fn only_an_administrators_token_administers() {
     assert_eq!(tokens.admin(Some(&user)), Err(AuthError::Wrong));
     assert_eq!(tokens.admin(None), Err(AuthError::Missing));
     let required = Tokens::new(&Auth { read_auth: ReadAuth::Required, ..settings }, now);
-    assert_eq!(required.reader(Some(&user)).unwrap().unwrap().user, "a".into());
+    assert_eq!(required.reader(Some(&user)).unwrap().unwrap().user().unwrap().user, "a".into());
     assert_eq!(
         (required.reader(None), code(required.reader(Some("in")))),
         (Err(AuthError::Missing), "token_malformed")

@@ -2,14 +2,17 @@
 
 mod events;
 mod html;
+mod overfitting;
 mod report;
 mod run;
+mod sweep;
 
 use std::path::Path;
 
 pub use events::{EventsOptions, EventsReport, detector_events};
 pub use report::{BacktestReport, FileReport};
 pub use run::{BacktestRun, RunOptions, run};
+pub use sweep::{GridError, SweepError, SweepReport, SweptSetting, Variant, grid, sweep};
 
 use crate::recordings::RecordingError;
 

@@ -30,6 +30,18 @@ pub struct RunOptions {
     pub now: DateTime<Utc>,
 }
 
+impl RunOptions {
+    /// Returns what opens a recording of `instrument`.
+    pub(super) fn request(&self, instrument: &Arc<Instrument>) -> ReadRequest {
+        ReadRequest {
+            instrument: instrument.clone(),
+            instruments: self.instruments.clone(),
+            options: self.reading.clone(),
+            now: self.now,
+        }
+    }
+}
+
 /// The result of one recording.
 #[derive(Debug, Clone)]
 pub struct BacktestRun {
@@ -64,16 +76,9 @@ pub fn run(
     mut progress: impl FnMut(u64),
 ) -> Result<BacktestRun, BacktestError> {
     let fail = |problem| BacktestError::new(file, problem);
-    let request = ReadRequest {
-        instrument: instrument.clone(),
-        instruments: options.instruments.clone(),
-        options: options.reading.clone(),
-        now: options.now,
-    };
-    let mut recording = Recording::open(file, &request).map_err(fail)?;
+    let mut recording = Recording::open(file, &options.request(instrument)).map_err(fail)?;
     let mut playback = Playback {
-        engine: Engine::new(options.instruments.clone(), options.ttl, 1).with_setups(options.rules.clone(), false),
-        span: None,
+        player: Player::new(options.instruments.clone(), options.rules.clone(), options.ttl),
         minute: None,
         minutes: 0,
         ticks: 0,
@@ -88,11 +93,10 @@ pub fn run(
         for step in &chunk {
             playback.push(&step.tick);
         }
-        // Drained to free the memory; a backtest does not store bars.
-        playback.engine.changed_bars();
+        playback.player.forget_bars();
         progress(recording.counts().bytes);
     }
-    let Playback { mut engine, span, minutes, ticks, days, changes, .. } = playback;
+    let Playback { mut player, minutes, ticks, days, changes, .. } = playback;
     let mut signals: BTreeMap<NaiveDate, u64> = days.into_iter().map(|day| (day, 0)).collect();
     for signal in changes.iter().filter(|signal| signal.state.is_pending()) {
         *signals.entry(trading_day(signal.accepted_at)).or_default() += 1;
@@ -100,19 +104,50 @@ pub fn run(
     Ok(BacktestRun {
         file: file.into(),
         symbol: instrument.symbol.clone(),
-        span,
+        span: player.span,
         minutes,
         ticks,
         read: recording.summary().clone(),
         days: signals,
         changes,
-        outcomes: engine.ended_records(),
+        outcomes: player.outcomes(),
     })
 }
 
-struct Playback {
+/// An engine that a recording is played to.
+pub(super) struct Player {
     engine: Engine,
+    /// The times of the first and the last price.
     span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+impl Player {
+    pub(super) fn new(instruments: Arc<Instruments>, rules: SetupRules, ttl: Duration) -> Self {
+        Self { engine: Engine::new(instruments, ttl, 1).with_setups(rules, false), span: None }
+    }
+
+    /// Plays the next price. Returns the signals that it changed.
+    pub(super) fn push(&mut self, tick: &Tick) -> impl Iterator<Item = Arc<Signal>> {
+        let at = tick.observed_at;
+        let (first, _) = *self.span.insert((self.span.map_or(at, |(first, _)| first), at));
+        let now = Now { wall: at, mono: (at - first).to_std().unwrap_or_default() };
+        self.engine.replay(tick, now).into_iter().map(|change| change.signal)
+    }
+
+    /// Frees the memory of bars that are not to be stored.
+    pub(super) fn forget_bars(&mut self) {
+        self.engine.changed_bars();
+    }
+
+    /// Returns the records that have ended since the last call.
+    pub(super) fn outcomes(&mut self) -> Vec<TradeOutcome> {
+        self.engine.ended_records()
+    }
+}
+
+/// A player, and what a report of one run counts.
+struct Playback {
+    player: Player,
     minute: Option<DateTime<Utc>>,
     minutes: u64,
     ticks: u64,
@@ -122,15 +157,12 @@ struct Playback {
 
 impl Playback {
     fn push(&mut self, tick: &Tick) {
-        let at = tick.observed_at;
-        let (first, _) = *self.span.insert((self.span.map_or(at, |(first, _)| first), at));
-        let minute = BarInterval::OneMinute.floor(at);
+        let minute = BarInterval::OneMinute.floor(tick.observed_at);
         if self.minute.replace(minute) != Some(minute) {
             self.minutes += 1;
-            self.days.insert(trading_day(at));
+            self.days.insert(trading_day(tick.observed_at));
         }
         self.ticks += 1;
-        let now = Now { wall: at, mono: (at - first).to_std().unwrap_or_default() };
-        self.changes.extend(self.engine.replay(tick, now).into_iter().map(|change| change.signal));
+        self.changes.extend(self.player.push(tick));
     }
 }

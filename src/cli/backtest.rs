@@ -8,11 +8,15 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use serde::Serialize;
 
 use super::EXIT_OK;
 use super::progress::ProgressLine;
-use crate::backtest::{BacktestError, BacktestReport, EventsOptions, EventsReport, RunOptions, detector_events, run};
-use crate::config::Settings;
+use crate::backtest::{
+    BacktestError, BacktestReport, EventsOptions, EventsReport, GridError, RunOptions, SweepError, SweptSetting,
+    Variant, detector_events, grid, run, sweep,
+};
+use crate::config::{ConfigError, Settings};
 use crate::domain::{
     BarInterval, BarLabel, ColumnNames, Instrument, Instruments, InstrumentsError, PriceSide, RecordingOptions, Spread,
     Symbol, Timezone, UnknownSymbol,
@@ -21,6 +25,8 @@ use crate::recordings::ReadSummary;
 
 /// Largest `--swing`: with more bars, a pivot is confirmed hours late.
 const MAX_SWING: u64 = 500;
+/// The percentage of the trading days that a sweep holds out.
+const DEFAULT_HELD_OUT: u8 = 30;
 
 /// What is run, and what is wanted of it.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -53,6 +59,13 @@ pub struct BacktestCommand {
     /// Where to write the report as a page with charts
     #[arg(long, value_name = "FILE", conflicts_with = "events")]
     html: Option<PathBuf>,
+    /// Run every combination of settings, such as setups.min_score=0.4:0.8:0.1 or setups.swing=3,5,8; may be given again for
+    /// another setting. Reports the best with the number of tries (docs/setups.md)
+    #[arg(long, value_name = "KEY=VALUES", conflicts_with_all = ["events", "html"])]
+    sweep: Vec<SweptSetting>,
+    /// With --sweep: share of the trading days, in percent, that is held out at the end: no setting is chosen in it [default: 30]
+    #[arg(long, value_name = "PERCENT", requires = "sweep", value_parser = clap::value_parser!(u8).range(0..=90))]
+    held_out: Option<u8>,
     /// Only run the detectors, and write what they find as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -93,6 +106,17 @@ pub enum BacktestCommandError {
     /// The recording cannot be read.
     #[error(transparent)]
     Backtest(#[from] BacktestError),
+    /// The grid of a sweep cannot be used.
+    #[error(transparent)]
+    Grid(#[from] GridError),
+    /// A value of the grid is not a setting.
+    #[error("--sweep {text}: {error}")]
+    Swept {
+        /// The settings of the try.
+        text: String,
+        /// What is wrong with them.
+        error: ConfigError,
+    },
     /// An output file cannot be written.
     #[error("cannot write {}: {error}", .file.display())]
     Output {
@@ -108,11 +132,15 @@ fn interval(text: &str) -> Result<BarInterval, &'static str> {
 }
 
 impl BacktestCommand {
-    /// Runs the backtest with `settings` and returns the exit code.
+    /// Runs the backtest and returns the exit code. `load` returns the settings with those that a try of a sweep changes.
     ///
     /// # Errors
     /// When the backtest fails.
-    pub fn run(&self, settings: &Settings) -> Result<u8, BacktestCommandError> {
+    pub fn run(
+        &self,
+        settings: &Settings,
+        load: impl Fn(&[(&str, &str)]) -> Result<Settings, ConfigError>,
+    ) -> Result<u8, BacktestCommandError> {
         let instruments = Arc::new(settings.instruments()?);
         let recordings = self.recordings(&instruments)?;
         for output in [&self.json, &self.html, &self.events].into_iter().flatten() {
@@ -125,6 +153,7 @@ impl BacktestCommand {
         match (&self.events, recordings.as_slice()) {
             (Some(out), [(file, instrument)]) => self.events(file, instrument, &instruments, out)?,
             (Some(_), many) => return Err(BacktestCommandError::ManyFiles(many.len())),
+            (None, recordings) if !self.sweep.is_empty() => self.sweep(recordings, &instruments, settings, load)?,
             (None, recordings) => self.signals(recordings, &instruments, settings)?,
         }
         Ok(EXIT_OK)
@@ -191,13 +220,7 @@ impl BacktestCommand {
         instruments: &Arc<Instruments>,
         settings: &Settings,
     ) -> Result<(), BacktestCommandError> {
-        let options = RunOptions {
-            instruments: instruments.clone(),
-            ttl: settings.signals.ttl,
-            rules: settings.setups.rules(),
-            reading: self.reading(),
-            now: now(),
-        };
+        let options = self.options(instruments, settings);
         let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
         let total: u64 = recordings.iter().map(|(file, _)| size(file)).sum();
         let (mut progress, mut before) = (ProgressLine::new("backtest"), 0);
@@ -212,20 +235,70 @@ impl BacktestCommand {
         }
         progress.clear();
         let report = BacktestReport::new(runs);
-        if let Some(out) = &self.json {
-            let failed =
-                |error: serde_json::Error| BacktestCommandError::Output { file: out.clone(), error: error.into() };
-            let mut json = serde_json::to_vec_pretty(&report).map_err(failed)?;
-            json.push(b'\n');
-            write(out, &json)?;
-        }
         if let Some(out) = &self.html {
             write(out, report.html().as_bytes())?;
         }
-        if self.json.as_deref() == Some(Path::new("-")) {
-            return Ok(());
+        self.write_report(&report, || report.table())
+    }
+
+    fn sweep(
+        &self,
+        recordings: &[(&Path, Arc<Instrument>)],
+        instruments: &Arc<Instruments>,
+        settings: &Settings,
+        load: impl Fn(&[(&str, &str)]) -> Result<Settings, ConfigError>,
+    ) -> Result<(), BacktestCommandError> {
+        let variant = |pairs: Vec<(&str, &str)>| match load(&pairs) {
+            Ok(it) => Ok(Variant { rules: it.setups.rules(), ttl: it.signals.ttl, spread: 1.0 }),
+            Err(error) => {
+                let text = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+                Err(BacktestCommandError::Swept { text, error })
+            }
+        };
+        let variants = grid(&self.sweep)?.into_iter().map(variant).collect::<Result<Vec<_>, _>>()?;
+        let options = self.options(instruments, settings);
+        let held_out = f64::from(self.held_out.unwrap_or(DEFAULT_HELD_OUT)) / 100.0;
+        let mut progress = ProgressLine::new("sweep");
+        let report = |done: f64| progress.report((done * 100.0) as u8);
+        let swept = sweep(recordings, self.sweep.clone(), &variants, &options, held_out, report);
+        progress.clear();
+        let report = swept.map_err(|error| match error {
+            SweepError::Grid(error) => BacktestCommandError::from(error),
+            SweepError::Backtest(error) => error.into(),
+        })?;
+        for ((file, _), read) in recordings.iter().zip(&report.read) {
+            print_read_summary(&file.display().to_string(), read, &mut io::stderr()).ok();
         }
-        write(Path::new("-"), report.table().as_bytes())
+        self.write_report(&report, || report.table())
+    }
+
+    fn options(&self, instruments: &Arc<Instruments>, settings: &Settings) -> RunOptions {
+        RunOptions {
+            instruments: instruments.clone(),
+            ttl: settings.signals.ttl,
+            rules: settings.setups.rules(),
+            reading: self.reading(),
+            now: now(),
+        }
+    }
+
+    /// Writes the report as JSON where that is wanted, and the table to standard output if the JSON is not there.
+    fn write_report(
+        &self,
+        report: &impl Serialize,
+        table: impl FnOnce() -> String,
+    ) -> Result<(), BacktestCommandError> {
+        if let Some(out) = &self.json {
+            let failed =
+                |error: serde_json::Error| BacktestCommandError::Output { file: out.clone(), error: error.into() };
+            let mut json = serde_json::to_vec_pretty(report).map_err(failed)?;
+            json.push(b'\n');
+            write(out, &json)?;
+            if out.as_os_str() == "-" {
+                return Ok(());
+            }
+        }
+        write(Path::new("-"), table().as_bytes())
     }
 }
 

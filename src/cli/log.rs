@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand};
 
 use super::progress::ProgressLine;
-use super::{EXIT_FAILURE, EXIT_OK};
-use crate::store::{self, ExportFormat, Repair, RepairMode, Repaired, StoreError, VerifiedRecords};
+use super::{EXIT_DUE, EXIT_FAILURE, EXIT_OK};
+use crate::store::{self, ExportFormat, Repair, RepairMode, Repaired, SchemaState, StoreError, VerifiedRecords};
 
 /// Size of the output buffer, in bytes.
 const BUFFER: usize = 64 << 10;
@@ -58,6 +58,22 @@ pub enum LogCommand {
     Backup {
         /// The copy; never overwritten
         file: PathBuf,
+        /// The log.
+        #[command(flatten)]
+        location: LogLocation,
+    },
+    /// Say what the next start does to the schema of the database, after a new release was installed
+    ///
+    /// Prints the schema that the log has and the one that this program writes, the steps between them, the room that the
+    /// backup before them needs, and the backups of earlier upgrades. Changes nothing, and works beside a running server of
+    /// the earlier release: the upgrade itself is made by the start of the new one. Exits with 0 when nothing would run, with
+    /// 2 when an upgrade would, and with 1 when the log cannot be used: it is damaged, or of a newer release (the error says
+    /// which version to install, or which backup to restore).
+    #[command(after_help = "Example:\n  orion-server migrate --check")]
+    Migrate {
+        /// Only say what would run
+        #[arg(long, required = true)]
+        check: bool,
         /// The log.
         #[command(flatten)]
         location: LogLocation,
@@ -126,6 +142,7 @@ impl LogCommand {
         let (Self::Verify { location }
         | Self::Export { location, .. }
         | Self::Backup { location, .. }
+        | Self::Migrate { location, .. }
         | Self::Repair { location, .. }) = self;
         location.dir.as_deref()
     }
@@ -159,6 +176,7 @@ impl LogCommand {
                 export(file, if *outcomes { "records" } else { "events" }, write, &mut out)
             }
             Self::Backup { file, .. } => backup(location, file, &mut out),
+            Self::Migrate { .. } => check_schema(location, &mut out),
             Self::Repair { accept_loss, .. } => {
                 repair(location, if *accept_loss { RepairMode::AcceptLoss } else { RepairMode::Plan }, &mut out)
             }
@@ -203,6 +221,40 @@ fn verify(location: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Prints what the next start would do to the schema.
+fn check_schema(location: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
+    let SchemaState { file, found, known, steps, space, backups } = store::schema_state(location)?;
+    let (file, version) = (file.display(), env!("CARGO_PKG_VERSION"));
+    let Some(found) = found else {
+        writeln!(out, "ok: there is no log at {file}; orion-server {version} begins one with schema {known}")?;
+        return Ok(EXIT_OK);
+    };
+    if steps.is_empty() {
+        writeln!(out, "ok: {file} has schema {found}, which orion-server {version} writes")?;
+    } else {
+        writeln!(
+            out,
+            "due: {file} has schema {found}; the next start of orion-server {version} upgrades it to {known}"
+        )?;
+    }
+    for (step, what) in &steps {
+        writeln!(out, "step {step}: {what}")?;
+    }
+    if let Some((needed, free)) = space {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        writeln!(
+            out,
+            "backup: {:.1} MiB at most, made before it unless data.upgrade_backup is off; {:.1} MiB are free",
+            mib(needed),
+            mib(free)
+        )?;
+    }
+    for backup in backups {
+        writeln!(out, "kept: {}", backup.display())?;
+    }
+    Ok(if steps.is_empty() { EXIT_OK } else { EXIT_DUE })
 }
 
 fn repair(location: &Path, mode: RepairMode, out: &mut impl Write) -> Result<u8, CommandError> {

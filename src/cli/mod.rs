@@ -7,6 +7,7 @@ mod health;
 mod log;
 mod notify;
 mod progress;
+mod stored_tokens;
 mod token;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ pub use doctor::DoctorCommand;
 pub use health::{HealthCommand, Unhealthy};
 pub use log::{CommandError, LogCommand};
 pub use notify::{NotifyCommand, NotifyCommandError};
+pub use stored_tokens::TokenCommandError;
 pub use token::{NoSecret, TokenCommand, token};
 
 use crate::config::{self, ConfigError, Environment, Loaded, Settings};
@@ -32,6 +34,8 @@ use crate::store;
 pub const EXIT_OK: u8 = 0;
 /// Exit code of any failure other than a wrong command line or configuration.
 pub const EXIT_FAILURE: u8 = 1;
+/// Exit code of `migrate --check` when an upgrade is due.
+pub const EXIT_DUE: u8 = 2;
 /// Exit code of a wrong command line or configuration (`EX_USAGE`).
 pub const EXIT_CONFIG: u8 = 64;
 
@@ -43,14 +47,15 @@ fn after_help() -> String {
 Environment:
   PORT                 port to listen on [8080]
   ORION_SOURCES        simulator, replay, {names}, or none for pushed data only [simulator]
-  ORION_INGEST_TOKEN   bearer token for everything that writes; unset: refused
+  ORION_INGEST_TOKEN   bearer token for everything that writes; unset: stored tokens only (token create)
   ORION_DATA_DIR       where the database lives [./data]
+  ORION_FIRST_RUN      0: a first start makes no admin token, and has no start page [1]
   ORION_SIGNAL_TTL     life of a pending signal [5m]
   ORION_LOG            what is logged, such as debug or info,orion_server=debug [info]
   ORION_CONFIG         a TOML file with settings; ./orion.toml is read if it is there
 
 All settings and their variables: orion-server default-config
-Exit codes: 0 done or clean stop, 64 wrong command line or configuration, 1 any other failure"
+Exit codes: 0 done or clean stop, 64 wrong command line or configuration, 1 any other failure; migrate --check: 2 an upgrade is due"
     )
 }
 
@@ -81,13 +86,16 @@ pub enum Command {
     /// and --html write all of it. With --events only the detectors run, and what they found is written: swings, sweeps,
     /// breaks of structure and fair value gaps, each with the bar at whose close it was known.
     #[command(after_help = "Examples:\n  orion-server backtest --html report.html eurusd_m1.csv xauusd_m1.csv\n  \
-        orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv")]
+        orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv\n  \
+        orion-server backtest --sweep setups.min_score=0.4:0.8:0.1 --sweep setups.swing=3,5,8 eurusd_m1.csv")]
     Backtest(BacktestCommand),
-    /// Make a user token, for dashboards with private streams
+    /// Make a user token, for dashboards with private streams; or make, list and revoke stored tokens
     ///
-    /// Prints the token, signed with `ORION_JWT_SECRET`, and nothing else.
+    /// With --user it prints a token that is signed with `ORION_JWT_SECRET`, and nothing else. Stored tokens need no such secret.
+    /// They are those of the admin page, in the data directory of the settings.
     #[command(
-        after_help = "Examples:\n  orion-server token --user demo --ttl 12h\n  orion-server token inspect < token.txt"
+        after_help = "Examples:\n  orion-server token --user demo --ttl 12h\n  orion-server token inspect < token.txt\n  \
+            orion-server token create ingest --name tradingview-relay\n  orion-server token revoke tradingview-relay"
     )]
     Token(TokenCommand),
     /// Check the configuration and all that the server needs, and say what to fix
@@ -146,6 +154,17 @@ impl Cli {
     /// When they cannot be used.
     pub fn load(&self, env: &Environment) -> Result<Loaded, ConfigError> {
         Settings::load(providers::tables(), env, self.config.as_deref())
+    }
+
+    /// Loads the settings with these in place of those of the file and the environment, by key such as `setups.swing`.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub fn load_with(&self, env: &Environment, changed: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        let variable = |key: &str| format!("ORION_{}", key.replace('.', "__").to_ascii_uppercase());
+        let mut env = env.clone();
+        env.extend(changed.iter().map(|(key, value)| (variable(key), (*value).to_owned())));
+        Ok(self.load(&env)?.settings)
     }
 }
 
@@ -212,17 +231,17 @@ mod tests {
 
     #[test]
     fn log_commands_are_parsed_and_show_an_example() {
-        for line in ["verify", "export --format csv", "backup copy.db"] {
+        for line in ["verify", "export --format csv", "backup copy.db", "migrate --check"] {
             for (line, expected) in [(line.to_owned(), None), (format!("{line} --dir /data"), Some(Path::new("/data")))]
             {
                 let Ok(Command::Log(command)) = command(&line) else { panic!("{line} is a command on the log") };
                 assert_eq!(command.location(), expected, "{line}");
             }
         }
-        for line in ["export", "export --format xml", "backup", "backup a.db b.db", "verify a.db"] {
+        for line in ["export", "export --format xml", "backup", "backup a.db b.db", "verify a.db", "migrate"] {
             assert_eq!(command(line), Err(EXIT_CONFIG), "{line}");
         }
-        for name in ["verify", "export", "backup"] {
+        for name in ["verify", "export", "backup", "migrate"] {
             let mut cli = <Cli as CommandFactory>::command();
             let help = cli.find_subcommand_mut(name).unwrap().render_long_help().to_string();
             assert!(help.contains(&format!("Example:\n  orion-server {name} ")), "{help}");

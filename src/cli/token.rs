@@ -1,11 +1,14 @@
-//! The command `token` issues a user token; `token inspect` explains whether one is accepted.
+//! The command `token` issues a user token; `token inspect` explains whether one is accepted. Its other parts work on stored
+//! tokens.
 
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 
+use super::stored_tokens::{self, CreateToken, TokenCommandError};
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::auth::{self, AuthError, MAX_KEY_SET, Tokens, Unverified};
 use crate::config::{self, Auth};
@@ -38,11 +41,11 @@ pub struct TokenCommand {
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = ttl)]
     ttl: Duration,
     #[command(subcommand)]
-    inspect: Option<Inspect>,
+    part: Option<TokenPart>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-enum Inspect {
+enum TokenPart {
     /// Say whom a token names, until when, and whether this configuration takes it
     ///
     /// Exits with 1 when it does not. Revocations are the running server's: they are not looked at.
@@ -51,21 +54,52 @@ enum Inspect {
         #[arg(default_value = "-")]
         token: String,
     },
+    /// Make a stored token, as the admin page does, and print its secret
+    ///
+    /// The data directory keeps only its hash. A running server accepts it within a second.
+    Create(CreateToken),
+    /// List the stored tokens, with when they were used last
+    List,
+    /// Revoke a stored token; a running server ends its connections within a second
+    Revoke {
+        /// Its name
+        name: String,
+    },
 }
 
-fn user_id(text: &str) -> Result<String, String> {
+impl TokenCommand {
+    /// Runs the commands on the stored tokens of the data directory `dir`; `None` for the others.
+    ///
+    /// # Errors
+    /// When the tokens cannot be read or changed, or `out` cannot be written.
+    pub fn on_stored(
+        &self,
+        dir: &Path,
+        clock: fn() -> DateTime<Utc>,
+        out: &mut impl Write,
+    ) -> Option<Result<u8, TokenCommandError>> {
+        match self.part.as_ref()? {
+            TokenPart::Inspect { .. } => None,
+            TokenPart::Create(command) => Some(command.run(dir, clock, out)),
+            TokenPart::List => Some(stored_tokens::list(dir, out)),
+            TokenPart::Revoke { name } => Some(stored_tokens::revoke(dir, name, out)),
+        }
+    }
+}
+
+pub(super) fn user_id(text: &str) -> Result<String, String> {
     let fits = (1..=Audience::MAX_USER).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned()).ok_or_else(|| format!("an id has 1 to {} characters", Audience::MAX_USER))
 }
 
-fn delay(text: &str) -> Result<Delay, String> {
+pub(super) fn delay(text: &str) -> Result<Delay, String> {
     let whole = config::parse_duration(text).filter(|delay| delay.subsec_nanos() == 0);
     whole
         .and_then(|delay| Delay::from_seconds(delay.as_secs()))
         .ok_or_else(|| "must be whole seconds, at most 24h, such as 15m".to_owned())
 }
 
-fn ttl(text: &str) -> Result<Duration, String> {
+pub(super) fn ttl(text: &str) -> Result<Duration, String> {
     let ttl = config::parse_duration(text).filter(|ttl| (Duration::from_secs(1)..=MAX_TTL).contains(ttl));
     ttl.ok_or_else(|| "must be a duration from 1s to 3650d, such as 24h".to_owned())
 }
@@ -85,7 +119,7 @@ pub fn token(
     clock: fn() -> DateTime<Utc>,
     out: &mut impl Write,
 ) -> Result<io::Result<u8>, NoSecret> {
-    if let Some(Inspect::Inspect { token }) = &command.inspect {
+    if let Some(TokenPart::Inspect { token }) = &command.part {
         return Ok(read_token(token).and_then(|token| inspect(auth, &token, clock, out)));
     }
     let user = command.user.as_deref().unwrap_or_default();
@@ -220,11 +254,11 @@ mod tests {
     }
 
     fn making() -> TokenCommand {
-        TokenCommand { user: Some("demo".into()), admin: true, delay: None, ttl: Duration::from_mins(1), inspect: None }
+        TokenCommand { user: Some("demo".into()), admin: true, delay: None, ttl: Duration::from_mins(1), part: None }
     }
 
     fn inspecting(token: &str) -> TokenCommand {
-        TokenCommand { inspect: Some(Inspect::Inspect { token: token.to_owned() }), user: None, ..making() }
+        TokenCommand { part: Some(TokenPart::Inspect { token: token.to_owned() }), user: None, ..making() }
     }
 
     #[test]
@@ -280,6 +314,32 @@ mod tests {
             let (code, said) = run(&asking, &inspecting(token.trim_end())).unwrap();
             assert!(code == EXIT_FAILURE && said.contains(expected), "{said}");
         }
+    }
+
+    #[test]
+    fn stored_tokens_are_made_listed_and_revoked() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = |line: &str| {
+            let words = std::iter::once("orion-server token").chain(line.split_whitespace());
+            let words = words.flat_map(|word| word.split(' ')).collect::<Vec<_>>();
+            let Ok(super::super::Command::Token(command)) = super::super::parse(words).map(|cli| cli.command()) else {
+                panic!("{line} is a command on tokens")
+            };
+            let mut out = Vec::new();
+            let code = command.on_stored(dir.path(), clock::wall, &mut out).unwrap().map_err(|error| error.to_string());
+            (code, String::from_utf8(out).unwrap())
+        };
+        let (code, secret) = run("create user --name ana's --user ana --delay 15m --ttl 90d");
+        assert!(code == Ok(EXIT_OK) && secret.starts_with("orion_user_") && secret.lines().count() == 1);
+        let (_, listed) = run("list");
+        assert!(
+            listed.starts_with("ana's: user of ana, 900 s late, made 2") && listed.ends_with("never used\n"),
+            "{listed}"
+        );
+        assert!(!listed.contains(secret.trim_end()));
+        assert!(run("create ingest --name ana's").0.unwrap_err().starts_with("name is taken"));
+        assert_eq!([run("revoke ana's").0, run("revoke ana's").0], [Ok(EXIT_OK), Ok(EXIT_FAILURE)]);
+        assert!(run("list").1.starts_with("no stored tokens in "));
     }
 
     #[test]

@@ -96,6 +96,14 @@ impl Auth {
         self.jwt_secret.is_some() || self.jwks_url.is_some() || self.public_keys().next().is_some()
     }
 
+    /// Whether any token or key is configured.
+    pub fn has_any(&self) -> bool {
+        self.ingest_token.is_some()
+            || self.admin_token.is_some()
+            || self.has_shared_reader()
+            || self.takes_user_tokens()
+    }
+
     /// Whether there is a shared token for reading.
     pub fn has_shared_reader(&self) -> bool {
         self.read_token.is_some() || self.delayed_read_token.is_some()

@@ -328,10 +328,6 @@ fn contradictory_settings_are_refused_in_one_line() {
             "ORION_REPLAY_SYMBOL (replay.symbol): unknown symbol 'DOGE'",
         ),
         (
-            &[("ORION_READ_AUTH", "required")],
-            "ORION_READ_AUTH (auth.read_auth): 'required' needs auth.read_token (ORION_READ_TOKEN), auth.jwt_secret, auth.public_key or auth.jwks_url: nobody could connect",
-        ),
-        (
             &[("ORION_INSTRUMENTS", "none")],
             "ORION_INSTRUMENTS (instrument_sets): there is no instrument: name a set or add [[instruments]]",
         ),
@@ -523,6 +519,7 @@ fn improbable_settings_are_warned_of() {
         (&[("ORION_FOO", "1")], "unknown variable ORION_FOO is ignored"),
         (&[("ORION_INGEST_TOKEN", "b1946ac92492d2347c6235b4")], "the simulator runs although an ingest token is set"),
         (&[("ORION_SOURCES", "none")], "nothing can come in"),
+        (&[("ORION_READ_AUTH", "required")], "auth.read_auth is 'required', and the settings have no token"),
         (&[("ORION_TRADINGVIEW__ADDRESSES", "1.2.3.4")], "tradingview.addresses has no effect"),
         (&[("ORION_REPLAY_FILE", "a.csv")], "replay.file has no effect"),
         (&[("ORION_READ_TOKEN", "b1946ac92492d2347c6235b4")], "a read token is set, but"),

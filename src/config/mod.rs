@@ -9,6 +9,7 @@
 
 mod alerts;
 mod auth;
+mod base_path;
 mod claim_path;
 mod cluster;
 mod error;
@@ -36,6 +37,7 @@ mod weak;
 
 pub use alerts::Alerts;
 pub use auth::{Auth, ReadAuth};
+pub use base_path::BasePath;
 pub use claim_path::{ClaimPath, ClaimPathError};
 pub use cluster::ClusterSettings;
 pub use error::{ConfigError, Problem};

@@ -10,9 +10,11 @@ pub(super) const CONFIG_FILE: &str = "ORION_CONFIG";
 
 /// Short environment variables and their settings, apart from those of the providers. Every setting also has a long one,
 /// see [`long`].
-pub(super) const SHORT: [(&str, &str); 38] = [
+pub(super) const SHORT: [(&str, &str); 40] = [
     ("PORT", "server.port"),
     ("ORION_HOST", "server.host"),
+    ("ORION_FIRST_RUN", "server.first_run"),
+    ("ORION_BASE_PATH", "server.base_path"),
     ("ORION_ALLOWED_ORIGINS", "server.allowed_origins"),
     ("ORION_DRAIN_TIMEOUT", "server.drain_timeout"),
     ("ORION_METRICS_ADDRESS", "server.metrics_address"),

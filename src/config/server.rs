@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, duration};
-use super::{AllowedOrigins, HostPattern, List, Problem};
+use super::{AllowedOrigins, BasePath, HostPattern, List, Problem};
 
 /// The listener: its address, its limits and the proxies in front of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,11 @@ pub struct ServerSettings {
     /// TCP port; 0 lets the system choose. Default 8080.
     #[serde(deserialize_with = "value::whole")]
     pub port: u16,
+    /// Whether a first start makes an admin token where no token is set, and shows the console's start page. Default on.
+    #[serde(deserialize_with = "value::flag")]
+    pub first_run: bool,
+    /// The path below which a proxy serves the server, such as `/feed`. Default none: the server has a host of its own.
+    pub base_path: BasePath,
     /// Origins for CORS and WebSocket handshakes, `*` for any. Default `*`.
     pub allowed_origins: AllowedOrigins,
     /// Time from SIGTERM to the end of the process; 2 s to 10 min. Default 10 s.
@@ -59,6 +64,8 @@ impl Default for ServerSettings {
         Self {
             host: Ipv4Addr::UNSPECIFIED.into(),
             port: 8080,
+            first_run: true,
+            base_path: BasePath::default(),
             allowed_origins: AllowedOrigins::default(),
             drain_timeout: Duration::from_secs(10),
             max_connections: 0,

@@ -134,6 +134,9 @@ pub struct DataSettings {
     /// for never. Default 256.
     #[serde(deserialize_with = "value::whole")]
     pub low_space_mib: u64,
+    /// Whether a backup is made before the database is upgraded for a new release; the last two are kept. Default true.
+    #[serde(deserialize_with = "value::flag")]
+    pub upgrade_backup: bool,
 }
 
 impl DataSettings {
@@ -153,6 +156,7 @@ impl Default for DataSettings {
             message_retention: 30 * DAY,
             max_messages: 1_000_000,
             low_space_mib: 256,
+            upgrade_backup: true,
         }
     }
 }

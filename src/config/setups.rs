@@ -42,6 +42,9 @@ pub struct SetupSettings {
     /// A setup is published when the price is this near to its entry, in average true ranges; 0.05 to 10. Default 0.25.
     #[serde(deserialize_with = "value::decimal")]
     pub reach_atr: f64,
+    /// Least model score; 0 to 1. Default 0.
+    #[serde(deserialize_with = "value::decimal")]
+    pub min_score: f64,
     /// Targets from near to far: distance in units of risk (R), and share of the position; 1 to 10. Default 1R 30%, 2R 40%, 3R 30%.
     pub take_profits: List<Target>,
 }
@@ -61,6 +64,7 @@ impl Default for SetupSettings {
             min_risk_atr: rules.min_atr,
             max_risk_atr: rules.max_atr,
             reach_atr: rules.reach_atr,
+            min_score: rules.min_score,
             take_profits: rules.targets.into(),
         }
     }
@@ -81,6 +85,7 @@ impl SetupSettings {
             min_atr: self.min_risk_atr,
             max_atr: self.max_risk_atr,
             reach_atr: self.reach_atr,
+            min_score: self.min_score,
             targets: self.take_profits.to_vec(),
         }
     }
@@ -95,6 +100,7 @@ impl SetupSettings {
             ("setups.min_risk_atr", self.min_risk_atr, 0.1, 10.0),
             ("setups.max_risk_atr", self.max_risk_atr, self.min_risk_atr, 100.0),
             ("setups.reach_atr", self.reach_atr, 0.05, 10.0),
+            ("setups.min_score", self.min_score, 0.0, 1.0),
         ];
         for (key, value, least, most) in ranges {
             if !(least..=most).contains(&value) {
@@ -132,6 +138,7 @@ mod tests {
             ("setups.min_risk_atr", SetupSettings { min_risk_atr: 0.0, ..default() }),
             ("setups.max_risk_atr", SetupSettings { max_risk_atr: 0.5, ..default() }),
             ("setups.reach_atr", SetupSettings { reach_atr: f64::NAN, ..default() }),
+            ("setups.min_score", SetupSettings { min_score: 1.5, ..default() }),
             ("setups.take_profits", SetupSettings { take_profits: targets(&["1R 30%", "2R 40%"]), ..default() }),
             ("setups.take_profits", SetupSettings { take_profits: targets(&["2R 50%", "1R 50%"]), ..default() }),
             ("setups.take_profits", SetupSettings { take_profits: targets(&[]), ..default() }),

@@ -74,7 +74,15 @@ impl Settings {
                     && !pushed
                     && !self.demo.desk
                     && self.tradingview.webhook_token.is_none(),
-                "nothing can come in: no source is enabled, and pushes need ORION_INGEST_TOKEN",
+                "nothing can come in: no source is enabled, and pushes need ORION_INGEST_TOKEN or a token that is made on the \
+                 admin page",
+            ),
+            (
+                self.auth.read_auth == ReadAuth::Required
+                    && !self.auth.has_shared_reader()
+                    && !self.auth.takes_user_tokens(),
+                "auth.read_auth is 'required', and the settings have no token for reading: only tokens that are made on the admin \
+                 page or with `orion-server token create` can read",
             ),
             (
                 !self.tradingview.addresses.is_empty() && self.tradingview.webhook_token.is_none(),
@@ -180,14 +188,6 @@ impl Settings {
         }
         self.auth.check_user_tokens()?;
         self.auth.check_delays()?;
-        let readable = self.auth.has_shared_reader() || self.auth.takes_user_tokens();
-        if self.auth.read_auth == ReadAuth::Required && !readable {
-            return Err(Problem::new(
-                "auth.read_auth",
-                "'required' needs auth.read_token (ORION_READ_TOKEN), auth.jwt_secret, auth.public_key or auth.jwks_url: nobody could \
-                 connect",
-            ));
-        }
         if self.auth.jwt_previous_secret.is_some() && self.auth.jwt_secret.is_none() {
             return Err(Problem::new("auth.jwt_previous_secret", "needs auth.jwt_secret, which it is the one before"));
         }

@@ -175,6 +175,8 @@ pub struct SetupRules {
     pub max_atr: f64,
     /// The maximum distance of the price from the entry at publishing, in average true ranges.
     pub reach_atr: f64,
+    /// The minimum model score, 0–1.
+    pub min_score: f64,
     /// The take profits, from near to far; the sum of their shares is 100 %.
     pub targets: Vec<Target>,
 }
@@ -193,6 +195,7 @@ impl Default for SetupRules {
             min_atr: 1.0,
             max_atr: 4.0,
             reach_atr: 0.25,
+            min_score: 0.0,
             targets: [(1.0, 30.0), (2.0, 40.0), (3.0, 30.0)].map(|(ratio, share)| Target { ratio, share }).to_vec(),
         }
     }

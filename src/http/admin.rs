@@ -50,10 +50,7 @@ pub(super) struct RevokedObject {
 /// # Errors
 /// 403 for a valid user who is not an administrator, else 401.
 pub(crate) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
-    let token = match headers.get(OWN_HEADER) {
-        Some(token) => token.to_str().ok(),
-        None => auth::bearer(headers)?,
-    };
+    let token = presented(headers)?;
     state.tokens.admin(token).map(drop).map_err(|refusal| {
         state.metrics.reject("administration", "unauthorized");
         match state.tokens.user(token) {
@@ -61,6 +58,14 @@ pub(crate) fn admit(state: &AppState, headers: &HeaderMap) -> Result<(), ApiErro
             Err(_) => ApiError::Token(TokenKind::Admin, refusal),
         }
     })
+}
+
+/// Returns the admin token of a request.
+pub(super) fn presented(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    match headers.get(OWN_HEADER) {
+        Some(token) => Ok(token.to_str().ok()),
+        None => Ok(auth::bearer(headers)?),
+    }
 }
 
 /// Proof that the request has admin access.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::describe;
-use crate::config::{HeartbeatSettings, Limits};
+use crate::config::{BasePath, HeartbeatSettings, Limits};
 use crate::domain::PROTOCOL;
 use crate::transport::close::Close;
 use crate::transport::describe::{MessageDescription, Schemas, StreamAccess, StreamDescription, StreamKind};
@@ -21,6 +21,8 @@ pub struct StreamDescriptions {
     pub limits: Limits,
     /// When the server pings, and gives a client up.
     pub heartbeat: HeartbeatSettings,
+    /// The path below which the streams, and the routes, are reached.
+    pub base_path: BasePath,
 }
 
 /// An AsyncAPI document.
@@ -71,7 +73,7 @@ pub(super) fn encoded(described: &StreamDescriptions) -> Vec<u8> {
         id: "urn:orion-server",
         info: info(described),
         default_content_type: "application/json",
-        servers: servers(),
+        servers: servers(&described.base_path),
         channels: streams.iter().map(|stream| (stream.name, channel(stream))).collect(),
         operations: streams.iter().flat_map(operations).collect(),
         components: AsyncComponents { messages, schemas: &schemas, security_schemes: schemes() },
@@ -88,7 +90,7 @@ impl<'a> From<&'a MessageDescription> for MessageObject<'a> {
 }
 
 fn info(described: &StreamDescriptions) -> Value {
-    let StreamDescriptions { streams, limits, heartbeat } = described;
+    let StreamDescriptions { streams, limits, heartbeat, .. } = described;
     let mut groups: Vec<&str> = Vec::new();
     for stream in streams {
         if !groups.contains(&stream.group) {
@@ -133,11 +135,11 @@ fn introduction(limits: &Limits, heartbeat: &HeartbeatSettings) -> String {
     )
 }
 
-fn servers() -> Value {
+fn servers(base: &BasePath) -> Value {
     let host = json!({ "host": { "default": "localhost:8080", "description": "Host and port of the server" } });
     let server = |protocol: &str, pathname: &str, description: &str| {
         json!({
-            "host": "{host}", "protocol": protocol, "pathname": pathname, "description": description, "variables": host,
+            "host": "{host}", "protocol": protocol, "pathname": format!("{}{pathname}", base.as_str()), "description": description, "variables": host,
         })
     };
     json!({

@@ -18,6 +18,7 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::body::{BATCH, SMALL};
+use crate::config::BasePath;
 use crate::domain::ErrorCode;
 use crate::ingest::ErrorBody;
 
@@ -70,7 +71,7 @@ where
 }
 
 /// Completes what the routers have collected.
-pub(super) fn complete(mut api: OpenApi) -> OpenApi {
+pub(super) fn complete(mut api: OpenApi, base: &BasePath) -> OpenApi {
     let license = LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build();
     api.info = InfoBuilder::new()
         .title("orion-server")
@@ -79,8 +80,8 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
         .contact(Some(ContactBuilder::new().name(Some("orion-server")).build()))
         .license(Some(license))
         .build();
-    // Relative to this document, so that it also holds behind a proxy that serves below a path.
-    api.servers = Some(vec![Server::new(".")]);
+    // Without a base path relative to this document, so that it also holds behind a proxy that removes one.
+    api.servers = Some(vec![Server::new(if base.as_str().is_empty() { "." } else { base.as_str() })]);
     api.paths.paths.values_mut().flat_map(operations).for_each(complete_operation);
     let components = api.components.get_or_insert_with(Components::new);
     components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());

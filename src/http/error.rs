@@ -67,6 +67,9 @@ pub enum ApiError {
     /// The signal does not exist.
     #[error("No signal has this id")]
     SignalNotFound,
+    /// No stored token has the name.
+    #[error("No stored token has this name; those of the settings are changed there")]
+    TokenNotFound,
     /// The route does not support this method.
     #[error("Method not allowed")]
     MethodNotAllowed,
@@ -97,7 +100,7 @@ impl ApiError {
             Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
             Self::PayloadTooLarge(_) => ErrorCode::PayloadTooLarge,
             Self::RequestTimeout => ErrorCode::RequestTimeout,
-            Self::NotFound | Self::McpOff => ErrorCode::NotFound,
+            Self::NotFound | Self::McpOff | Self::TokenNotFound => ErrorCode::NotFound,
             Self::SignalNotFound => ErrorCode::SignalNotFound,
             Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
             Self::Unreadable(_) => ErrorCode::Unavailable,

@@ -4,6 +4,7 @@
 
 pub(crate) mod admin;
 mod asyncapi;
+pub mod base_path;
 mod body;
 mod cluster;
 mod compress;
@@ -34,17 +35,19 @@ mod replay;
 mod requests;
 mod router;
 mod sources;
+mod start;
 mod stats;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tokens;
 mod webhooks;
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::auth::{OpenUsers, Tokens};
+use crate::auth::{OneTimeCode, OpenUsers, Tokens};
 use crate::cluster::ClusterHandle;
 use crate::config::AllowedOrigins;
 use crate::domain::{Instruments, WallClock};
@@ -67,6 +70,7 @@ pub(crate) use params::{Params, RawQuery, ReadAccess};
 pub use reads::ReadLimit;
 pub(crate) use requests::{EventsRequest, PricesRequest, SignalRequest};
 pub use router::{checks, router};
+pub use start::{StartProgress, StartSteps};
 pub use stats::StatsCache;
 pub use webhooks::Webhook;
 
@@ -81,6 +85,10 @@ pub struct AppState {
     pub tradingview: Webhook,
     /// Checks the tokens for writing and reading.
     pub tokens: Arc<Tokens>,
+    /// The code of the link that the first start has printed.
+    pub admin_code: Arc<OneTimeCode>,
+    /// What has happened on a new server.
+    pub start: Arc<StartProgress>,
     /// The users whose data needs only a user id, without a token.
     pub open_users: OpenUsers,
     /// All metrics.

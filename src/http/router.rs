@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::mcp::AgentInterface;
 use super::{
     AppState, admin, cluster, console, detections, document, history, ingest, killzones, market, mcp, notices, observe,
-    ops, outcomes, overview, presence, replay, sources, stats, stream, webhooks,
+    ops, outcomes, overview, presence, replay, sources, start, stats, stream, tokens, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -22,7 +22,7 @@ const OPERATIONS: Group = ("Operations", "For the operator, load balancers and m
 pub fn router(state: AppState, dashboards: OpenApiRouter<AppState>, streams: Router) -> Router {
     let (tokens, metrics) = (state.tokens.clone(), state.metrics.clone());
     let (routes, api) = described(&state).merge(dashboards).split_for_parts();
-    let api = complete(api);
+    let api = complete(api, &state.streams.base_path);
     let agents = state.agents.clone().map(|origins| {
         let routes = routes.clone().layer(CatchPanicLayer::custom(observe::panicked)).with_state(state.clone());
         AgentInterface::new(routes, &api, origins, metrics.clone())
@@ -75,6 +75,10 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(limited(routes!(cluster::cluster)))
         .routes(routes!(presence::users))
         .routes(routes!(admin::revoke))
+        .routes(routes!(tokens::log_in))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(start::start))
         .routes(routes!(ops::health))
         .routes(routes!(ops::ready))
         .routes(routes!(ops::public_metrics));

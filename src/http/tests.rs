@@ -63,6 +63,7 @@ impl Server {
             messages_per_user: 50,
             message_retention: Duration::from_hours(24 * 365 * 100),
             max_messages: 1_000_000,
+            upgrade_backup: true,
             message_type: crate::app::message_type,
             clock: now,
         };
@@ -109,6 +110,8 @@ impl Server {
             push,
             tokens,
             gateway,
+            admin_code: Arc::default(),
+            start: Arc::default(),
             open_users: OpenUsers::Only(["demo".into()].into()),
             reads: ReadLimit::new(16, metrics.clone()),
             swing_length: 2,

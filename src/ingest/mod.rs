@@ -134,10 +134,14 @@ impl Push {
     }
 
     async fn submit(&self, input: Input, sent_names: &SentNames) -> Result<Accepted, PushError> {
-        match tokio::time::timeout(self.timeout, self.handle.submit(input)).await {
-            Ok(answer) => answer.map_err(|error| PushError::submitting(error, sent_names)),
-            Err(_) => Err(PushError::TimedOut),
+        let is_push = !matches!(input, Input::Note(_));
+        let answer = tokio::time::timeout(self.timeout, self.handle.submit(input)).await;
+        let accepted =
+            answer.map_err(|_| PushError::TimedOut)?.map_err(|error| PushError::submitting(error, sent_names))?;
+        if is_push {
+            self.metrics.first_steps.note_push();
         }
+        Ok(accepted)
     }
 
     fn noted<T>(&self, kind: &'static str, result: Result<T, PushError>) -> Result<T, PushError> {

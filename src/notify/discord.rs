@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::json;
@@ -119,17 +119,15 @@ impl NoticeService for Discord {
         &self.limits
     }
 
-    fn deliver<'a>(
+    fn send<'a>(&'a self, message: &'a NoticeMessage<'a>) -> BoxFuture<'a, Result<Receipt, SendFault>> {
+        self.call(message, None).map_ok(Option::unwrap_or_default).boxed()
+    }
+
+    fn edit<'a>(
         &'a self,
         message: &'a NoticeMessage<'a>,
-        earlier: Option<u64>,
-    ) -> BoxFuture<'a, Result<Receipt, SendFault>> {
-        async move {
-            if let Some(receipt) = self.call(message, earlier).await? {
-                return Ok(receipt);
-            }
-            self.call(message, None).await.map(Option::unwrap_or_default)
-        }
-        .boxed()
+        earlier: u64,
+    ) -> BoxFuture<'a, Result<Option<Receipt>, SendFault>> {
+        self.call(message, Some(earlier)).boxed()
     }
 }

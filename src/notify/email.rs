@@ -115,11 +115,7 @@ impl NoticeService for Email {
         &self.limits
     }
 
-    fn deliver<'a>(
-        &'a self,
-        message: &'a NoticeMessage<'a>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<Receipt, SendFault>> {
+    fn send<'a>(&'a self, message: &'a NoticeMessage<'a>) -> BoxFuture<'a, Result<Receipt, SendFault>> {
         async move {
             let mail = self.mail(message)?;
             self.transport.send(mail).await.map(|_| Receipt::default()).map_err(|error| fault(&error))

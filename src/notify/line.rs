@@ -74,11 +74,7 @@ impl NoticeService for LineReceiver {
         &self.limits
     }
 
-    fn deliver<'a>(
-        &'a self,
-        message: &'a NoticeMessage<'a>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<Receipt, SendFault>> {
+    fn send<'a>(&'a self, message: &'a NoticeMessage<'a>) -> BoxFuture<'a, Result<Receipt, SendFault>> {
         async move {
             let text: String = message.text.chars().take(MAX_TEXT).collect();
             let mut body = json!({ "messages": [{ "type": "text", "text": text }] });

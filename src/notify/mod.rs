@@ -282,6 +282,6 @@ impl NoticeChannel {
             title: self.rules.style.headline(&notice),
             text: self.rules.style.text(&notice, |text| self.service.escape(text)),
         };
-        self.service.deliver(&message, None).await.map(drop)
+        self.service.send(&message).await.map(drop)
     }
 }

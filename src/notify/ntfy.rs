@@ -63,11 +63,7 @@ impl NoticeService for Ntfy {
         &self.limits
     }
 
-    fn deliver<'a>(
-        &'a self,
-        message: &'a NoticeMessage<'a>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<Receipt, SendFault>> {
+    fn send<'a>(&'a self, message: &'a NoticeMessage<'a>) -> BoxFuture<'a, Result<Receipt, SendFault>> {
         async move {
             let notice = message.notice;
             let trend = match notice.signal.direction {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
@@ -85,12 +86,34 @@ pub(super) trait NoticeService: std::fmt::Debug + Send + Sync {
     /// Returns the limits that each message counts in.
     fn limits(&self) -> &[Arc<Pacer>];
 
-    /// Sends a message; edits the message `earlier` instead where that exists.
+    /// Sends a new message.
+    fn send<'a>(&'a self, message: &'a NoticeMessage<'a>) -> BoxFuture<'a, Result<Receipt, SendFault>>;
+
+    /// Edits the message `earlier`; `None` when it is not there any more, or its service edits none.
+    fn edit<'a>(
+        &'a self,
+        _message: &'a NoticeMessage<'a>,
+        _earlier: u64,
+    ) -> BoxFuture<'a, Result<Option<Receipt>, SendFault>> {
+        future::ready(Ok(None)).boxed()
+    }
+
+    /// Edits the message `earlier`. Where there is none, or a person has deleted it, a new one takes its place.
     fn deliver<'a>(
         &'a self,
         message: &'a NoticeMessage<'a>,
         earlier: Option<u64>,
-    ) -> BoxFuture<'a, Result<Receipt, SendFault>>;
+    ) -> BoxFuture<'a, Result<Receipt, SendFault>> {
+        async move {
+            if let Some(earlier) = earlier
+                && let Some(receipt) = self.edit(message, earlier).await?
+            {
+                return Ok(receipt);
+            }
+            self.send(message).await
+        }
+        .boxed()
+    }
 }
 
 /// A complete answer.

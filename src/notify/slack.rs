@@ -49,11 +49,7 @@ impl NoticeService for Slack {
         &self.limits
     }
 
-    fn deliver<'a>(
-        &'a self,
-        message: &'a NoticeMessage<'a>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<Receipt, SendFault>> {
+    fn send<'a>(&'a self, message: &'a NoticeMessage<'a>) -> BoxFuture<'a, Result<Receipt, SendFault>> {
         async move {
             let body = json!({ "text": message.text, "unfurl_links": false });
             let answer = self.client.call(Method::POST, &self.address, HeaderMap::new(), body.to_string()).await?;

@@ -77,11 +77,7 @@ impl NoticeService for SignedWebhook {
         &self.limits
     }
 
-    fn deliver<'a>(
-        &'a self,
-        message: &'a NoticeMessage<'a>,
-        _: Option<u64>,
-    ) -> BoxFuture<'a, Result<Receipt, SendFault>> {
+    fn send<'a>(&'a self, message: &'a NoticeMessage<'a>) -> BoxFuture<'a, Result<Receipt, SendFault>> {
         async move {
             let (id, timestamp) = (format!("msg_{}", message.key.simple()), (self.clock)().timestamp());
             let body = body(message).to_string();

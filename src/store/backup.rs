@@ -31,6 +31,11 @@ pub fn backup(place: &Path, to: &Path, progress: impl FnMut(u8)) -> Result<(), S
     let (file, source) = offline::open(place)?;
     let partial = Partial::beside(to);
     copy(&file, &source, &partial.0, progress)?;
+    put_in_place(&partial, to)
+}
+
+/// Makes a complete copy durable under its name.
+fn put_in_place(partial: &Partial, to: &Path) -> Result<(), StoreError> {
     let io = |error| StoreError::io(to, &error);
     File::open(&partial.0).and_then(|copy| copy.sync_all()).map_err(io)?;
     // Another program may have created it during the copy.
@@ -45,13 +50,26 @@ pub fn backup(place: &Path, to: &Path, progress: impl FnMut(u8)) -> Result<(), S
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)
 }
 
+/// Copies a log of an earlier schema, whose only connection is `source`, to the new file `to`. The copy keeps that schema, for
+/// the release that wrote it, and gets its own epoch.
+pub(super) fn before_upgrade(source: &Connection, file: &Path, to: &Path) -> Result<(), StoreError> {
+    let partial = Partial::beside(to);
+    copy(file, source, &partial.0, |_| {})?;
+    put_in_place(&partial, to)
+}
+
 fn copy(file: &Path, source: &Connection, to: &Path, mut progress: impl FnMut(u8)) -> Result<(), StoreError> {
     let reading = |error| StoreError::sqlite(file, &error);
     let writing = |error| StoreError::sqlite(to, &error);
     // SQLite restarts a backup when its source changes; a snapshot does not change.
     let snapshot = source.unchecked_transaction().map_err(reading)?;
-    let epoch = schema::epoch(&snapshot).map_err(reading)?.unwrap_or_default();
-    let copied_from = Position { epoch: epoch.into(), seq: schema::head(&snapshot).map_err(reading)?.seq };
+    let has_checksums = schema::has_checksums(&snapshot).map_err(reading)?;
+    let copied_from = if has_checksums {
+        let epoch = schema::epoch(&snapshot).map_err(reading)?.unwrap_or_default();
+        Position { epoch: epoch.into(), seq: schema::head(&snapshot).map_err(reading)?.seq }
+    } else {
+        schema::position_before_checksums(&snapshot).map_err(reading)?
+    };
     let mut target = Connection::open(to).map_err(writing)?;
     let copy = Backup::new(&snapshot, &mut target).map_err(writing)?;
     loop {
@@ -68,9 +86,13 @@ fn copy(file: &Path, source: &Connection, to: &Path, mut progress: impl FnMut(u8
     // The copy is a single file; a server enables its write-ahead log again.
     target.pragma_update(None, "journal_mode", "DELETE").map_err(writing)?;
     target.pragma_update(None, "synchronous", "FULL").map_err(writing)?;
-    schema::set_epoch(&target).map_err(writing)?;
-    meta::set(&target, meta::COPIED_FROM, copied_from.to_string()).map_err(writing)?;
-    meta::set(&target, meta::CLOSED, 1).map_err(writing)?;
+    if has_checksums {
+        schema::set_epoch(&target).map_err(writing)?;
+        meta::set(&target, meta::COPIED_FROM, copied_from.to_string()).map_err(writing)?;
+        meta::set(&target, meta::CLOSED, 1).map_err(writing)?;
+    } else {
+        schema::mark_copy_before_checksums(&target, &copied_from).map_err(writing)?;
+    }
     target.close().map_err(|(_, error)| writing(error))?;
     progress(100);
     Ok(())

@@ -23,11 +23,7 @@ pub enum StoreError {
     )]
     InUse(PathBuf),
     /// The database was written by a newer version of this program.
-    #[error(
-        "{} has schema {found}, this orion-server knows up to {known}: install the newer version again, or restore a \
-         backup made by this one",
-        .file.display()
-    )]
+    #[error("{} has schema {found}, this orion-server knows up to {known}; nothing was changed. {remedy}", .file.display())]
     Newer {
         /// The database.
         file: PathBuf,
@@ -35,6 +31,25 @@ pub enum StoreError {
         found: usize,
         /// The newest schema version that this program knows.
         known: usize,
+        /// What to do: which version to install, or which backup to restore.
+        remedy: String,
+    },
+    /// The log would be upgraded, but the backup that is made before failed.
+    #[error(
+        "{} has schema {found} and is to be upgraded to {known}, but there is no backup from before: {why}; nothing was \
+         changed. Free space or set the directory right; or upgrade without a backup: data.upgrade_backup = false \
+         (ORION_DATA__UPGRADE_BACKUP=0)",
+        .file.display()
+    )]
+    NoBackup {
+        /// The database.
+        file: PathBuf,
+        /// Its schema version.
+        found: usize,
+        /// The schema version that it would get.
+        known: usize,
+        /// Why the backup failed.
+        why: String,
     },
     /// The database is not what this program wrote.
     #[error(

@@ -13,7 +13,9 @@ use super::error::StoreError;
 use super::verify::walk;
 use super::wal::{self, Scan};
 use super::watermark::{self, Heads, Watermark, WatermarkRead};
-use super::{DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, migrations, offline, outcomes, passing, queries, schema, users};
+use super::{
+    DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, migrations, offline, outcomes, passing, queries, schema, upgrade, users,
+};
 use crate::domain::Position;
 
 /// Maximum number of events and of records whose hashes are checked at every start. It takes about 50 ms, and covers
@@ -106,7 +108,8 @@ fn earlier_release(connection: &Connection, file: &Path, read: WatermarkRead) ->
         WatermarkRead::Found { watermark, .. }
             if schema::epoch_before_checksums(connection).is_some_and(|epoch| *epoch != *watermark.epoch) =>
         {
-            Ok(LogCondition::Replaced { watermark, copied_from: None })
+            let copied_from = schema::copied_from_before_checksums(connection);
+            Ok(LogCondition::Replaced { watermark, copied_from })
         }
         WatermarkRead::Found { watermark, .. } => Err(nothing_of(file, &watermark.heads)),
     }
@@ -176,7 +179,11 @@ pub(super) fn is_current_log(connection: &Connection, file: &Path) -> Result<boo
     schema_version(connection, file).map(|found| found == migrations::VERSION)
 }
 
-fn schema_version(connection: &Connection, file: &Path) -> Result<usize, StoreError> {
+/// Returns the schema version of a log that this program can read; 0 when its creation was interrupted.
+///
+/// # Errors
+/// When it is newer, or belongs to another program.
+pub(super) fn schema_version(connection: &Connection, file: &Path) -> Result<usize, StoreError> {
     let number = |sql: &str| -> Result<usize, StoreError> {
         connection.query_row(sql, [], |row| row.get(0)).map_err(|error| StoreError::sqlite(file, &error))
     };
@@ -186,7 +193,8 @@ fn schema_version(connection: &Connection, file: &Path) -> Result<usize, StoreEr
         return Err(StoreError::Damaged { file: file.into(), what: "it belongs to another program".into() });
     }
     if found > migrations::VERSION {
-        return Err(StoreError::Newer { file: file.into(), found, known: migrations::VERSION });
+        let remedy = upgrade::downgrade_remedy(file, schema::program(connection).as_deref(), migrations::VERSION);
+        return Err(StoreError::Newer { file: file.into(), found, known: migrations::VERSION, remedy });
     }
     Ok(found)
 }

@@ -14,6 +14,8 @@ pub(super) const TABLE: &str = "meta";
 pub(super) const CLOSED: &str = "closed";
 /// The key that holds, in a backup, the cursor at which it was made.
 pub(super) const COPIED_FROM: &str = "copied_from";
+/// The key that holds the version of the program that gave the log its schema.
+pub(super) const PROGRAM: &str = "program";
 
 /// Returns the value of a key.
 pub(super) fn get<T: FromSql>(connection: &Connection, key: &str) -> rusqlite::Result<Option<T>> {

@@ -46,6 +46,7 @@ mod spreadsheet;
 mod tests;
 mod timeline;
 mod transact;
+mod upgrade;
 mod users;
 mod verify;
 mod wal;
@@ -80,6 +81,7 @@ pub use reader::Reader;
 pub use repair::{Repair, RepairMode, Repaired, repair};
 pub use replica::{LocalLog, LogHeads, ReplicaPlace, Replicated, ReplicatedBatch};
 pub use timeline::{Timeline, TimelineEntry};
+pub use upgrade::{SchemaState, schema_state};
 pub use verify::{Verified, VerifiedRecords, verify};
 pub use write_queue::AppendReceipt;
 pub use writer::Health;
@@ -116,7 +118,9 @@ pub struct Options {
     pub max_messages: u64,
     /// Finds the type of relayed messages with a name. Messages of an unknown type are skipped.
     pub message_type: fn(&str) -> Option<MessageType>,
-    /// The wall clock. It is used for retention only.
+    /// Whether a backup is made before the schema is upgraded.
+    pub upgrade_backup: bool,
+    /// The wall clock. It is used for retention, and to name the backup before an upgrade.
     pub clock: fn() -> DateTime<Utc>,
 }
 
@@ -137,7 +141,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`] when another process owns the directory. [`StoreError::Newer`], [`StoreError::Damaged`] or
     /// [`StoreError::Lost`] when the files belong to a newer version or another program, are damaged, or lack
-    /// acknowledged entries; the files are then unchanged. Otherwise an error of the disk.
+    /// acknowledged entries, [`StoreError::NoBackup`] when an upgrade is due and its backup fails; the files are then
+    /// unchanged. Otherwise an error of the disk.
     pub fn open(dir: &Path, options: Options, metrics: Arc<Metrics>) -> Result<(Self, Recovered), StoreError> {
         Self::start(dir, options, metrics, Watermarking::On, None)
     }
@@ -176,7 +181,9 @@ impl Store {
         watermarking: Watermarking,
         replicated: Option<&str>,
     ) -> Result<(Self, Recovered), StoreError> {
-        let opened = open::open(dir, (options.recent_since, options.message_type), watermarking, replicated)?;
+        let wanted = (options.recent_since, options.message_type);
+        let backup_at = options.upgrade_backup.then(options.clock);
+        let opened = open::open(dir, wanted, backup_at, watermarking, replicated)?;
         metrics.count_damaged_rows(bars::TABLE, opened.damaged_bars);
         let shared = Arc::new(WriterShared {
             queue: WriteQueue::default(),

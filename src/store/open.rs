@@ -15,7 +15,8 @@ use super::replica::ReplicaPlace;
 use super::wal::{self, Scan};
 use super::watermark::{Heads, Watermark, WatermarkFile, WatermarkPhase};
 use super::{
-    DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, compare, meta, outcomes, passing, place, queries, replica, schema, users,
+    DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, compare, meta, outcomes, passing, place, queries, replica, schema,
+    upgrade, users,
 };
 use crate::domain::{Bar, Position, Progress, PrunedMessages, RelayedMessage, Signal, UserNote};
 
@@ -126,10 +127,12 @@ impl Contents {
     }
 }
 
-/// Opens the log in `dir`, creating both if necessary.
+/// Opens the log in `dir`, creating both if necessary. `backup_at` is the time of the backup before an upgrade, if one is to
+/// be made.
 pub(super) fn open(
     dir: &Path,
     wanted: (DateTime<Utc>, FindMessageType),
+    backup_at: Option<DateTime<Utc>>,
     watermarking: Watermarking,
     replicated: Option<&str>,
 ) -> Result<Opened, StoreError> {
@@ -139,6 +142,10 @@ pub(super) fn open(
     let file = dir.join(DATABASE_FILE);
     let load = |connection: &Connection| Contents::load(connection, wanted);
     let (condition, loaded) = inspect(&file, load)?;
+    // A log of an earlier schema is not loaded before it is upgraded.
+    if let Some(now) = backup_at.filter(|_| loaded.is_none() && condition != LogCondition::New) {
+        upgrade::back_up(&file, now)?;
+    }
     let on = watermarking == Watermarking::On;
     let mut watermark = if on { open_watermark(&file, &condition)? } else { None };
     let sqlite = |error| StoreError::sqlite(&file, &error);

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use super::chain::ChainLink;
 use super::error::StoreError;
 use super::{meta, migrations};
+use crate::domain::Position;
 
 /// `ORIO` in SQLite's header, so that another program's database is not taken for a log.
 pub(super) const APPLICATION_ID: usize = 0x4f52_494f;
@@ -20,11 +21,15 @@ const WAL_LIMIT: i64 = 64 << 20;
 
 /// Migrates the schema, and gives a new log its epoch.
 pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
-    migrations::run(connection, file)?;
     let sqlite = |error| StoreError::sqlite(file, &error);
+    let found = schema_version(connection).map_err(sqlite)?;
+    migrations::run(connection, file)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
     if epoch(&transaction).map_err(sqlite)?.is_none() {
         set_epoch(&transaction).map_err(sqlite)?;
+    }
+    if found != migrations::VERSION {
+        meta::set(&transaction, meta::PROGRAM, env!("CARGO_PKG_VERSION").to_owned()).map_err(sqlite)?;
     }
     transaction.commit().map_err(sqlite)
 }
@@ -99,6 +104,40 @@ pub(super) fn epoch(connection: &Connection) -> rusqlite::Result<Option<String>>
 /// Returns the epoch of a log whose rows have no checksums yet.
 pub(super) fn epoch_before_checksums(connection: &Connection) -> Option<String> {
     connection.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).ok()
+}
+
+/// Returns the schema version of a database; 0 when it has none.
+pub(super) fn schema_version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Whether the rows of the log have checksums.
+pub(super) fn has_checksums(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(schema_version(connection)? >= migrations::FIRST_WITH_WATERMARK)
+}
+
+/// Returns the version of the program that gave the log its schema, from a log of any schema; `None` if it did not say.
+pub(super) fn program(connection: &Connection) -> Option<String> {
+    connection.query_row("SELECT value FROM meta WHERE key = ?1", [meta::PROGRAM], |row| row.get(0)).ok()
+}
+
+/// Returns the position of a log whose rows have no checksums yet.
+pub(super) fn position_before_checksums(connection: &Connection) -> rusqlite::Result<Position> {
+    let seq = connection.query_row("SELECT coalesce(max(seq), 0) FROM signal_events", [], |row| row.get(0))?;
+    Ok(Position { epoch: epoch_before_checksums(connection).unwrap_or_default().into(), seq })
+}
+
+/// Gives a copy of a log whose rows have no checksums yet a new epoch, and notes where it was made.
+pub(super) fn mark_copy_before_checksums(copy: &Connection, copied_from: &Position) -> rusqlite::Result<()> {
+    copy.execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [new_epoch()])?;
+    let sql = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)";
+    copy.execute(sql, (meta::COPIED_FROM, copied_from.to_string())).map(drop)
+}
+
+/// Returns the cursor at which a copy whose rows have no checksums yet was made.
+pub(super) fn copied_from_before_checksums(copy: &Connection) -> Option<Position> {
+    let value = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+    copy.query_row("SELECT value FROM meta WHERE key = ?1", [meta::COPIED_FROM], value).ok()?.parse().ok()
 }
 
 /// Gives the log a new epoch, so that earlier cursors are no longer valid.

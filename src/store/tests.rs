@@ -39,6 +39,7 @@ fn options() -> Options {
         messages_per_user: 50,
         message_retention: DAY,
         max_messages: 1_000,
+        upgrade_backup: true,
         message_type,
         clock: start,
     }
@@ -515,8 +516,10 @@ async fn a_newer_database_is_refused() {
     filled(dir.path()).await;
     edit(dir.path(), "PRAGMA user_version = 99");
     let before = bytes(dir.path());
-    let file = dir.path().join(DATABASE_FILE);
-    assert_eq!(refused(dir.path()), StoreError::Newer { file, found: 99, known: migrations::VERSION });
+    let error = refused(dir.path());
+    assert!(matches!(error, StoreError::Newer { found: 99, known: migrations::VERSION, .. }), "{error:?}");
+    // The version that made the schema.
+    assert!(error.to_string().contains(concat!("Install orion-server ", env!("CARGO_PKG_VERSION"))), "{error}");
     assert_eq!(bytes(dir.path()), before);
 }
 

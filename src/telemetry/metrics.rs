@@ -12,7 +12,7 @@ use prometheus::{
 };
 
 use super::declare::{declare, metrics};
-use super::{LogLimit, Process, Rejects};
+use super::{FirstSteps, LogLimit, Process, Rejects};
 
 /// A metric that cannot be registered or printed.
 pub type MetricsError = prometheus::Error;
@@ -45,6 +45,8 @@ metrics! {
         pub process: Arc<Process>,
         /// The last rejected pushes and connections.
         pub rejects: Arc<Rejects>,
+        /// What the start page waits for.
+        pub first_steps: Arc<FirstSteps>,
         damaged_rows_log: Arc<LogLimit>,
         probes: Probes,
     }

@@ -3,6 +3,7 @@
 mod connection;
 mod declare;
 mod disk;
+mod first_steps;
 mod log_limit;
 pub mod logging;
 mod metrics;
@@ -16,6 +17,7 @@ mod tick_rate;
 
 pub use connection::{ConnectionId, ConnectionSpan};
 pub use disk::{Disk, Space};
+pub use first_steps::FirstSteps;
 pub use log_limit::LogLimit;
 pub use metrics::{Metrics, MetricsError};
 pub use process::{Process, Usage};

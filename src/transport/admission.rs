@@ -10,8 +10,8 @@ use super::channels::ChannelSlot;
 use super::command::fault;
 use super::delayed::DelayUnavailable;
 use crate::auth::{
-    AuthError, Principal, TokenKind, TooManyLogins, TooManyWrongTokens, UserSession, WrongToken, handshake_token,
-    origin_allowed,
+    AuthError, Holder, Principal, TokenKind, TooManyLogins, TooManyWrongTokens, UserSession, WrongToken,
+    handshake_token, origin_allowed,
 };
 use crate::domain::ErrorCode;
 
@@ -159,11 +159,15 @@ impl Gateway {
     }
 
     /// Returns the user whose streams a client may read, by the handshake's token.
-    pub(crate) fn admit_user(&self, headers: &HeaderMap, uri: &Uri) -> Result<UserSession, AdmissionError> {
+    pub(crate) fn admit_user(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<(UserSession, Principal), AdmissionError> {
         let token = handshake_token(headers, uri);
         let identity = token.and_then(|token| self.tokens.user(token.as_deref()));
         let identity = identity.map_err(|error| self.refused(AdmissionError::Token(TokenKind::User, error)))?;
-        self.log_in(identity)
+        self.log_in(identity.clone()).map(|login| (login, identity))
     }
 
     /// Takes a place in a channel: `name` is the path or namespace.
@@ -178,17 +182,19 @@ impl Gateway {
         slot.ok_or_else(|| self.refused(AdmissionError::Replays(most)))
     }
 
-    /// Registers a connection with a user token. The number of connections per user is limited.
-    pub(crate) fn log_in(&self, identity: Principal) -> Result<UserSession, AdmissionError> {
-        let login = self.tokens.login(identity).map_err(|error| self.refused(error.into()))?;
+    /// Registers a connection with a user token or a stored one. The number of connections per user is limited.
+    pub(crate) fn log_in(&self, holder: impl Into<Holder>) -> Result<UserSession, AdmissionError> {
+        let login = self.tokens.login(holder).map_err(|error| self.refused(error.into()))?;
         self.metrics.logins_total.with_label_values(&["accepted"]).inc();
         Ok(login)
     }
 
-    /// Whether the handshake's token may write.
-    pub(crate) fn may_push(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+    /// Checks whether the handshake's token may write. Returns the session of a stored one.
+    pub(crate) fn admit_writer(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<UserSession>, AdmissionError> {
         let token = handshake_token(headers, uri).ok().flatten();
-        self.tokens.ingest(token.as_deref()).is_ok()
+        let holder = self.tokens.ingest(token.as_deref());
+        let holder = holder.map_err(|error| AdmissionError::Token(TokenKind::Ingest, error))?;
+        holder.map(|holder| self.log_in(holder)).transpose()
     }
 
     fn reader_refused(&self, error: AuthError) -> AdmissionError {

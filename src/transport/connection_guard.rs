@@ -83,6 +83,8 @@ pub(crate) struct Opening {
     pub(crate) socketio: Option<(Sid, ProtocolVersion)>,
     /// How the connection ended when nothing else is noted.
     pub(crate) unless_noted: ConnectionEnd,
+    /// Whether a page of this server has opened it.
+    pub(crate) is_own_page: bool,
 }
 
 /// Counts a connection for as long as it is open, and logs its start and its end.
@@ -105,6 +107,9 @@ impl ConnectionGuard {
         let Opening { transport, endpoint, peer, user, socketio, .. } = &opening;
         metrics.connections.with_label_values(&[transport, endpoint]).inc();
         metrics.connections_total.with_label_values(&[transport, endpoint]).inc();
+        if !opening.is_own_page {
+            metrics.first_steps.note_dashboard();
+        }
         span.span().in_scope(|| {
             info!(
                 transport,

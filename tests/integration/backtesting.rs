@@ -101,9 +101,13 @@ pub(crate) fn stats_of(stats: &Value) -> Value {
 
 /// Has a second implementation, in another language, compute the statistics of the records. `None` without Python.
 pub(crate) fn recomputed(report: &Value) -> Option<BTreeMap<String, u64>> {
+    recomputed_by("tests/recompute.py", &report.to_string())
+}
+
+fn recomputed_by(script: &str, report: &str) -> Option<BTreeMap<String, u64>> {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), report.to_string()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recompute.py");
+    std::fs::write(file.path(), report).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
     let Ok(output) = std::process::Command::new("python3").arg(script).arg(file.path()).output() else {
         eprintln!("skipped: there is no python3");
         return None;
@@ -133,6 +137,50 @@ async fn recorded_bars_give_the_signals_of_a_server() {
         assert!((0.7..=3.0).contains(&per_day), "{recording}");
     }
     same(&file("eurusd"), "EURUSD", 20).await;
+}
+
+/// Runs a sweep. `processors` are those that it may use, as taskset lists them.
+async fn swept(processors: &str, args: &[&str]) -> String {
+    let server = binary();
+    let mut command = tokio::process::Command::new("taskset");
+    command.args(["-c", processors]).arg(server.as_std().get_program()).arg("backtest").args(args).env_clear();
+    let output = soon("the sweep ends", command.output()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_sweep_is_recomputed_and_the_same_everywhere() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), walk(24)).unwrap();
+    let args = ["--symbol", "EURUSD", "--json", "-", "--held-out", "10", "--sweep", "setups.swing=3,8", "--sweep"];
+    let args = [&args[..], &["setups.min_score=0:0.5:0.5", file.path().to_str().unwrap()]].concat();
+    let (one, all) = tokio::join!(swept("0", &args), swept("0-1023", &args));
+    assert!(one == all, "the report depends on the number of processors");
+    let report: Value = serde_json::from_str(&one).unwrap();
+    let settings: Vec<_> = report["tries"].as_array().unwrap().iter().map(|it| it["settings"].clone()).collect();
+    let expected = [("3", "0.0"), ("3", "0.5"), ("8", "0.0"), ("8", "0.5")]
+        .map(|(swing, score)| json!({ "setups.swing": swing, "setups.min_score": score }));
+    assert_eq!(settings, expected);
+    assert_eq!(report["overfitting"]["splits"], 12_870, "{}", report["sentences"]);
+    if let Some(counted) = recomputed_by("tests/recompute_sweep.py", &one) {
+        assert!(counted["trades"] > 40, "{counted:?} shows nothing");
+        // A figure that is wrong is found.
+        for figure in ["probabilistic_sharpe", "sharpe_variance", "deflated_sharpe", "median_logit"] {
+            let (before, after) = one.split_once(&format!("\"{figure}\": ")).unwrap();
+            let forged = format!("{before}\"{figure}\": 0.25{}", &after[after.find([',', '\n']).unwrap()..]);
+            let outcome = std::panic::catch_unwind(|| recomputed_by("tests/recompute_sweep.py", &forged));
+            assert!(outcome.is_err(), "{figure} is not computed again");
+        }
+    }
+    // The try without changes is a backtest.
+    let plain = backtest(&["--symbol", "EURUSD", "--json", "-", file.path().to_str().unwrap()]).await;
+    let default =
+        swept("0", &["--symbol", "EURUSD", "--json", "-", "--sweep", "setups.swing=5", args[args.len() - 1]]).await;
+    let default: Value = serde_json::from_str(&default).unwrap();
+    let results: Vec<_> =
+        plain["outcomes"].as_array().unwrap().iter().filter(|it| it["class"] != "not_filled").collect();
+    assert_eq!(default["tries"][0]["results"], results.iter().map(|it| it["r"].clone()).collect::<Value>());
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
-//! The server below a path of a proxy: the `location` that the documents give, in a real nginx.
+//! The server below a path of a proxy: the `location` that the documents give, in a real nginx; and which paths may be taken.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use futures_util::StreamExt;
+use orion_server::config::BasePath;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio_tungstenite::tungstenite::Message;
@@ -11,10 +14,11 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::{Server, signal, soon, until};
 
 /// The block of the documents that begins so, with the server's own address in it.
-fn documented_location(server: &Server) -> String {
+fn documented_location(server: &Server, removes: bool) -> String {
     let docs = include_str!("../../docs/deploy.md");
     let (_, rest) = docs.split_once("```nginx\nlocation /orion/ {").expect("docs/deploy.md has the block");
     let (block, _) = rest.split_once("```").unwrap();
+    let block = if removes { block.replacen(":8080;", ":8080/;", 1) } else { block.to_owned() };
     format!("location /orion/ {{{block}").replace("127.0.0.1:8080", &server.addr.to_string())
 }
 
@@ -55,8 +59,15 @@ impl Nginx {
 /// Case 59.
 #[tokio::test]
 async fn everything_works_below_a_path_of_nginx() {
-    let server = Server::push_only().await;
-    let Some(nginx) = Nginx::start(&documented_location(&server)).await else {
+    // Either side may take the path off; with the setting, both may.
+    for (setting, removes) in [("/orion", false), ("/orion", true), ("", true)] {
+        works_below_a_path(setting, removes).await;
+    }
+}
+
+async fn works_below_a_path(setting: &str, removes: bool) {
+    let server = Server::start(&[("ORION_SOURCES", "none"), ("ORION_BASE_PATH", setting)]).await;
+    let Some(nginx) = Nginx::start(&documented_location(&server, removes)).await else {
         return eprintln!("skipped: nginx is not installed (on Debian and Ubuntu: apt-get install nginx-light)");
     };
     server.push(&signal("one")).await;
@@ -85,5 +96,38 @@ async fn everything_works_below_a_path_of_nginx() {
         .await;
         assert!(first.is_text(), "{path}: {first:?}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn no_base_path_hides_a_route() {
+    let server = Server::push_only().await;
+    let mut first = BTreeSet::from(["socket.io".to_owned(), "docs".to_owned(), "openapi.json".to_owned()]);
+    let routes: Value = server.http.get(server.url("/openapi.json")).send().await.unwrap().json().await.unwrap();
+    let streams: Value = server.http.get(server.url("/asyncapi.json")).send().await.unwrap().json().await.unwrap();
+    let paths = routes["paths"].as_object().unwrap().keys().map(String::as_str);
+    let addresses = streams["channels"].as_object().unwrap().values().filter_map(|channel| channel["address"].as_str());
+    first.extend(paths.chain(addresses).filter_map(|path| path.split(['/', '?']).nth(1)).map(str::to_owned));
+    first.remove("");
+    assert!(first.len() > 8, "{first:?}");
+    for segment in first {
+        BasePath::try_from(format!("/{segment}")).expect_err("a base path that hides a route");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_base_path_is_named_and_answered() {
+    let server = Server::start(&[("ORION_SOURCES", "none"), ("ORION_BASE_PATH", "/orion")]).await;
+    let get = async |path: &str| server.http.get(server.url(path)).send().await.unwrap();
+    for prefix in ["", "/orion"] {
+        assert_eq!(get(&format!("{prefix}/ready")).await.status(), 200, "{prefix}");
+        let api: Value = get(&format!("{prefix}/openapi.json")).await.json().await.unwrap();
+        assert_eq!(api["servers"][0]["url"], "/orion");
+        let streams: Value = get(&format!("{prefix}/asyncapi.json")).await.json().await.unwrap();
+        assert_eq!(streams["servers"]["native"]["pathname"], "/orion/");
+    }
+    assert_eq!(get("/orion").await.url().path(), "/orion/");
+    assert_eq!(get("/other/ready").await.status(), 404);
     server.stop().await;
 }

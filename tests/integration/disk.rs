@@ -300,7 +300,7 @@ async fn a_newer_database_is_refused() {
     let connection = rusqlite::Connection::open(dir.path().join("orion.db")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     connection.close().unwrap();
-    refuses(dir.path(), &["orion.db has schema 99", "install the newer version"]).await;
+    refuses(dir.path(), &["orion.db has schema 99", "Install orion-server"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

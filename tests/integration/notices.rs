@@ -14,11 +14,11 @@ use tokio::sync::mpsc;
 
 use crate::support::{Native, Server, answer, binary, signal, soon, until};
 
-const BOT: &str = "77:the-token-of-the-bot";
+pub(crate) const BOT: &str = "77:the-token-of-the-bot";
 const ADMIN: &str = "the-shared-admin-token";
 
 /// What a service was asked: path, headers, body.
-type Call = (String, HeaderMap, Value);
+pub(crate) type Call = (String, HeaderMap, Value);
 
 #[derive(Clone)]
 struct Shared {
@@ -29,10 +29,10 @@ struct Shared {
 }
 
 /// Telegram and LINE on loopback.
-struct StandIn {
-    url: String,
-    calls: mpsc::UnboundedReceiver<Call>,
-    refuses: Arc<AtomicBool>,
+pub(crate) struct StandIn {
+    pub(crate) url: String,
+    pub(crate) calls: mpsc::UnboundedReceiver<Call>,
+    pub(crate) refuses: Arc<AtomicBool>,
 }
 
 async fn take(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
@@ -50,7 +50,7 @@ async fn take(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: 
 }
 
 impl StandIn {
-    async fn start(is_mute: bool) -> Self {
+    pub(crate) async fn start(is_mute: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let ((told, calls), refuses) = (mpsc::unbounded_channel(), Arc::new(AtomicBool::new(false)));
@@ -60,12 +60,12 @@ impl StandIn {
         Self { url, calls, refuses }
     }
 
-    async fn next(&mut self) -> Call {
+    pub(crate) async fn next(&mut self) -> Call {
         soon("the service is called", self.calls.recv()).await.unwrap()
     }
 }
 
-fn telegram(url: &str) -> [(&'static str, &str); 4] {
+pub(crate) fn telegram(url: &str) -> [(&'static str, &str); 4] {
     [
         ("ORION_NOTIFY__ALLOW_PLAIN_LOOPBACK", "1"),
         ("ORION_NOTIFY__TELEGRAM__TOKEN", BOT),
@@ -130,19 +130,43 @@ async fn delivered(server: &Server, name: &str, count: usize) -> Vec<Duration> {
     times
 }
 
+/// The pushes of an hour with a signal every 36 s, without the pauses between them.
+const HOUR: usize = 100;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn signals_do_not_wait_for_a_mute_channel() {
-    let mut bot = StandIn::start(true).await;
-    let url = bot.url.clone();
-    let (alone, with) = (Server::push_only().await, Server::start(&telegram(&url)).await);
-    delivered(&with, "first", 1).await;
-    bot.next().await;
-    let (without, with) = (delivered(&alone, "s", 100).await, delivered(&with, "s", 100).await);
-    eprintln!(
-        "median {:?} without and {:?} with a mute channel, worst {:?} and {:?}",
-        without[50], with[50], without[99], with[99]
-    );
-    assert!(with[50] < 3 * without[50] + Duration::from_millis(20), "{:?} {:?}", without[50], with[50]);
+async fn signals_do_not_wait_for_a_channel_that_is_down() {
+    let mut mute = StandIn::start(true).await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (hanging, refusing) = (mute.url.clone(), format!("http://{}", closed.local_addr().unwrap()));
+    drop(closed);
+    let alone = Server::push_only().await;
+    let down = [
+        ("hangs", Server::start(&telegram(&hanging)).await),
+        ("refuses connections", Server::start(&telegram(&refusing)).await),
+    ];
+    for (_, server) in &down {
+        delivered(server, "first", 1).await;
+    }
+    mute.next().await;
+    down[1].1.until("orion_notify_retried_total", "telegram", |count| count > 0.0).await;
+
+    let without = delivered(&alone, "s", HOUR).await;
+    let [median, p99] = [HOUR / 2, HOUR * 99 / 100];
+    for (how, server) in &down {
+        // Each one is delivered before the next one is pushed,
+        let with = delivered(server, "s", HOUR).await;
+        // while the channel has not taken the very first one.
+        assert_eq!(server.metric("orion_notify_sent_total", "telegram").await, 0.0, "{how}");
+        assert!(server.metric("orion_notify_lag_seconds", "telegram").await > 0.0, "{how}");
+        eprintln!(
+            "with a channel that {how}: median {:?} (without {:?}, ratio {:.2}), p99 {:?} (without {:?})",
+            with[median],
+            without[median],
+            with[median].as_secs_f64() / without[median].as_secs_f64(),
+            with[p99],
+            without[p99]
+        );
+    }
 }
 
 #[tokio::test]

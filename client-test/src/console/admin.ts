@@ -1,12 +1,12 @@
 /** The admin page: polls the overview and shows it. The token stays in this tab. */
 
-import type { Overview, PresenceOfUsers } from "../messages.ts";
-import type { ClusterReport } from "./api.ts";
+import type { AdminLogin, Overview, PresenceOfUsers } from "../messages.ts";
+import { ADMIN_KEY as KEY, type ClusterReport } from "./api.ts";
 import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
+import { TokensPanel } from "./tokens.ts";
 
 const POLL_INTERVAL = 2_000;
-const KEY = "orion-admin-token";
 /** A number with its unit, or the dash for an absent value. */
 const NUMBER = /^(–|[\d.]+( ?(ms|s|m|h|d|[KMG]iB|%))?)$/;
 
@@ -18,7 +18,9 @@ const input = must<HTMLInputElement>("[data-field='token']");
 const leave = must<HTMLButtonElement>("[data-action='leave']");
 const state = must("[data-connection-state]");
 
-let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessionStorage.getItem(KEY) ?? "";
+const hash = new URLSearchParams(location.hash.slice(1));
+let token = hash.get("token") ?? sessionStorage.getItem(KEY) ?? "";
+const tokens = new TokensPanel(request);
 let timer: ReturnType<typeof setTimeout> | undefined;
 /** Number of the last request. Answers to earlier requests are discarded. */
 let requests = 0;
@@ -180,6 +182,16 @@ function show(overview: Overview): void {
   table("refused", ["Why", "Times"], [...refused.map(({ reason, count }): Cell[] => [reason, String(count)]), ...cut, ...again], "Nobody was refused");
 }
 
+/** Sends a request with the token; with a body it is a POST. */
+async function request<T>(path: string, body?: object): Promise<T> {
+  const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+  const response = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(10_000) });
+  const answer = (await response.json().catch(() => null)) as (T & { error?: string }) | null;
+  if (!response.ok || answer === null) throw new Error(answer?.error ?? `the server answered ${response.status}`);
+  return answer;
+}
+
 async function ask<T>(path: string): Promise<{ response: Response; body: (T & { error?: string }) | null }> {
   const response = await fetch(path, { headers: { Authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(10_000) });
   return { response, body: (await response.json().catch(() => null)) as (T & { error?: string }) | null };
@@ -203,6 +215,8 @@ async function poll(): Promise<void> {
     if (mine !== requests) return;
     if (users.response.ok && users.body !== null) showUsers(users.body);
     setHidden(must("[data-section='cluster']"), !body.cluster);
+    await tokens.load();
+    if (mine !== requests) return;
     if (body.cluster) {
       const report = await ask<ClusterReport>("api/admin/cluster");
       if (mine !== requests) return;
@@ -221,6 +235,7 @@ function logOut(fault: string, kind: "refused" | "connecting"): void {
   requests++;
   token = "";
   sessionStorage.removeItem(KEY);
+  tokens.clear();
   setState(kind, kind === "refused" ? "Refused" : "Not logged in");
   setText(must("[data-field='fault']"), fault);
   setHidden(form, false);
@@ -239,5 +254,21 @@ form.addEventListener("submit", (event) => {
 });
 leave.addEventListener("click", () => logOut("", "connecting"));
 
-if (token !== "") void poll();
+/** Exchanges the code of the link that the server's first start has printed. */
+async function useLink(code: string): Promise<void> {
+  // The code is spent; it does not belong into the history of the browser.
+  history.replaceState(history.state, "", location.pathname + location.search);
+  setState("connecting", "Asking");
+  token = code;
+  try {
+    token = (await request<AdminLogin>("api/admin/login", {})).token;
+    void poll();
+  } catch {
+    logOut("This link was used already, or it is too old. The token is in the file admin-token of the server's data directory.", "refused");
+  }
+}
+
+const code = hash.get("code");
+if (code !== null) void useLink(code);
+else if (token !== "") void poll();
 else input.focus();

@@ -24,6 +24,9 @@ export const token: string | undefined =
   new URLSearchParams(location.search).get("token") ??
   undefined;
 
+/** Where a tab keeps the admin token. */
+export const ADMIN_KEY = "orion-admin-token";
+
 /** The path of Engine.IO, relative to the page. */
 export const socketPath: string = new URL("socket.io/", document.baseURI).pathname;
 
@@ -102,7 +105,7 @@ export function stats(query: Record<string, string>, signal: AbortSignal): Promi
   return get(`api/stats?${new URLSearchParams(past.bounded(query, "until"))}`, signal);
 }
 
-async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   const headers: HeadersInit = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   const response = await fetch(path, { headers, signal: signal ?? null });
   const body = (await response.json().catch(() => null)) as { error?: string } | null;

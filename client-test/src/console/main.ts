@@ -1,7 +1,7 @@
 /** The console page: connects the adapter to the views. */
 
 import type { Emitter } from "../emitter.ts";
-import type { Signal } from "../messages.ts";
+import type { Signal, Start } from "../messages.ts";
 import { OrionAdapter, type AdapterEvents } from "../orion-adapter.ts";
 import * as api from "./api.ts";
 import { Attention } from "./attention.ts";
@@ -43,8 +43,9 @@ new Tabs((name) => {
   if (name === "record") void record.load();
 });
 const announcer = must("[data-field='announcer']");
+/** The query tells the server that it is not a dashboard. */
 const orion: Emitter<AdapterEvents> & Pick<OrionAdapter, "connect" | "ping"> =
-  replay ?? new OrionAdapter(undefined, { path: api.socketPath, token: api.token, autoConnect: false });
+  replay ?? new OrionAdapter(`${location.origin}/?page=console`, { path: api.socketPath, token: api.token, autoConnect: false });
 offerReplays(replay === undefined);
 if (replay !== undefined) {
   const bar = new ReplayBar(replay);
@@ -141,4 +142,21 @@ setInterval(() => {
   if (live) void sources.load();
 }, PING_EVERY);
 
+/** Where the browser remembers that its user has left the start page. */
+const LEFT_START = "orion-left-start";
+
+async function showStart(): Promise<void> {
+  const asked = new URLSearchParams(location.search).has("start");
+  if (!asked && (localStorage.getItem(LEFT_START) !== null || !(await api.get<Start>("api/start")).is_new)) return;
+  const page = await import("./start.ts");
+  page.open(() => {
+    localStorage.setItem(LEFT_START, "yes");
+    const main = must("main");
+    main.tabIndex = -1;
+    main.focus();
+  });
+}
+
 orion.connect();
+// Without an answer there is no start page; the header says that the server is not there.
+void showStart().catch(() => undefined);

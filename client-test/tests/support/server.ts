@@ -133,6 +133,8 @@ export async function startServer({ env = {}, port, dataDir }: ServerOptions = {
       ORION_HOST: "127.0.0.1",
       ORION_DATA_DIR: directory,
       ORION_INGEST_TOKEN: TOKEN,
+      // The start page has a suite of its own.
+      ORION_FIRST_RUN: "0",
       // Suites try as many tokens as they like.
       ORION_LIMITS__WRONG_TOKENS_PER_MINUTE: "0",
       ...env,
@@ -164,7 +166,7 @@ export function binary(): string {
 }
 
 /** Below those that systems give to whoever asks for none: it is still free when the server is there, and when it is back. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 15_000);
     const probe = createServer().listen(port, "127.0.0.1");

@@ -118,7 +118,12 @@ fn signal_log(dir: &Path) -> CheckResult {
         Ok(Examined::Running) => {
             CheckResult::new(Fine, "signal log", "a server writes it, and it holds what was acknowledged")
         }
-        Ok(Examined::Whole) => CheckResult::new(Fine, "signal log", "whole, and it holds what was acknowledged"),
+        Ok(Examined::Whole) => {
+            let due = store::schema_state(dir).ok().filter(|state| !state.steps.is_empty());
+            let upgrade = due.map(|_| "; the next start upgrades it: see orion-server migrate --check");
+            let says = format!("whole, and it holds what was acknowledged{}", upgrade.unwrap_or_default());
+            CheckResult::new(Fine, "signal log", says)
+        }
         Err(error) => CheckResult::new(Fail, "signal log", error.to_string()),
     }
 }

@@ -180,9 +180,10 @@ async fn webhook(
     }
     // The path is not requested, since it may contain the token.
     let health = format!(
-        "{}://{}/health",
+        "{}://{}{}/health",
         address.scheme_str().unwrap_or("https"),
-        address.authority().map_or("", |a| a.as_str())
+        address.authority().map_or("", |a| a.as_str()),
+        settings.server.base_path.as_str(),
     );
     let answer = match health.parse::<Uri>() {
         Ok(health) => ask(http, &health, wall).await,

@@ -56,8 +56,8 @@ async fn events(
 ) -> Response {
     let gateway = state.gateway.clone();
     let login = gateway.admit_connection(&headers, true).and_then(|()| gateway.admit_user(&headers, &uri));
-    let login = match login {
-        Ok(login) => login,
+    let (login, principal) = match login {
+        Ok(admitted) => admitted,
         Err(refusal) => return refusal.into_response(),
     };
     let slot = match gateway.enter("sse", ENDPOINT) {
@@ -65,7 +65,7 @@ async fn events(
         Err(refusal) => return refusal.into_response(),
     };
     let address = peer.map(|Extension(peer)| peer.client);
-    let mut feed = UserFeed::new(state, login.identity(), Mode::ServerSentEvents);
+    let mut feed = UserFeed::new(state, &principal, Mode::ServerSentEvents);
     let cursor = cursor_of_request(&headers, &uri);
     // A page whose WebSocket does not open any more continues here. What it has shown is not known, so its connection
     // is not tracked: after this stream it polls, until its user reloads it.

@@ -51,11 +51,11 @@ async fn handshake(
     handshake: Handshake,
 ) -> Response {
     let gateway = state.gateway.clone();
-    let login = match gateway.admit_user(&headers, &uri) {
-        Ok(login) => login,
+    let (login, principal) = match gateway.admit_user(&headers, &uri) {
+        Ok(admitted) => admitted,
         Err(refusal) => return refusal.into_response(),
     };
-    let feed = UserFeed::new(state, login.identity(), Mode::WebSocket);
+    let feed = UserFeed::new(state, &principal, Mode::WebSocket);
     let browser = Browser::of(&headers, handshake.address, in_path.is_some());
     let reader = if in_path.is_some() { PageClient::Dashboard } else { PageClient::Unknown };
     let protocol = BotsProtocol::new(&gateway, feed, cursor_of_request(&headers, &uri), browser, reader);

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::wire::{self, BarObject, SignalObject, Watchlist, array, json};
-use crate::auth::{self, TokenKind};
+use crate::auth::{self, Holder, TokenKind};
 use crate::dashboards::sentio::types;
 use crate::domain::{Audience, Bar, BarInterval, Event, MessageType, iso, parse_time};
 use crate::http::admin::admit;
@@ -217,7 +217,8 @@ async fn earnings(
     let identity = state.tokens.reader(auth::bearer(&headers)?);
     let identity = identity.map_err(|error| ApiError::Token(TokenKind::of_reader(error), error))?;
     let params = Params::new(query)?;
-    let user = state.open_users.admit(identity.as_ref(), params.get("user_id"))?;
+    let identity = identity.as_ref().and_then(Holder::user);
+    let user = state.open_users.admit(identity, params.get("user_id"))?;
     let earnings = state.hub.with_snapshot(|present| wire::earnings(present, &user));
     Ok(as_published(earnings.as_deref()).unwrap_or_else(|| encoded("null")))
 }

@@ -214,6 +214,9 @@ fn signal(
     let yardstick = levels::Yardstick { atr, spread, close: bar.mid.close };
     let levels = levels::place(rules, candidate, instrument, &yardstick)?;
     let score = score::score(candidate, market.higher.structure().trend(), atr, now.wall);
+    if score.value() < rules.min_score {
+        return None;
+    }
     let closed_at = closed.ends_at();
     let draft = SignalDraft {
         direction: Some(candidate.direction),

@@ -34,7 +34,7 @@ impl AgentCaller {
         let mut writer = None;
         if let Some(header) = headers.get(INGEST_HEADER) {
             let token = header.to_str().map_err(|_| AuthError::Malformed);
-            let checked = token.and_then(|token| tokens.ingest(Some(token)).map(|()| format!("Bearer {token}")));
+            let checked = token.and_then(|token| tokens.ingest(Some(token)).map(|_| format!("Bearer {token}")));
             let value = checked.map_err(|error| ApiError::Token(TokenKind::Ingest, error))?;
             writer = Some(HeaderValue::from_str(&value).map_err(|_| ApiError::Internal)?);
         } else if bearer.is_some() && tokens.ingest(bearer).is_ok() {

@@ -75,6 +75,7 @@ async fn published_events_keep_their_order_across_a_restart() {
         messages_per_user: 50,
         message_retention: year,
         max_messages: 1_000_000,
+        upgrade_backup: true,
         message_type: crate::app::message_type,
         clock: now,
     };

@@ -163,6 +163,7 @@ impl Rig {
             messages_per_user: 10,
             message_retention: year,
             max_messages: 1_000,
+            upgrade_backup: true,
             message_type: |_| None,
             clock: crate::pipeline::clock::wall,
         };

@@ -20,6 +20,17 @@ pub(super) const VERSION: usize = 7;
 /// The first schema version whose log has a watermark, and whose rows have checksums.
 pub(super) const FIRST_WITH_WATERMARK: usize = 6;
 
+/// What each step brings.
+pub(super) const STEPS: [&str; VERSION] = [
+    "the log of signals",
+    "messages for dashboards",
+    "users: revoked tokens and marks of delivery",
+    "records of confirmed signals",
+    "the records become a chain of hashes",
+    "checksums of every row, and the watermark",
+    "an index of the events by time, for replays",
+];
+
 /// All migrations, oldest first. Append to this list; never change or remove an entry.
 fn all() -> [M<'static>; VERSION] {
     [

@@ -67,7 +67,7 @@ impl Content {
 }
 
 fn open_image(dir: &Path) -> Result<Opened, StoreError> {
-    open::open(dir, (start(), message_type), Watermarking::On, None)
+    open::open(dir, (start(), message_type), None, Watermarking::On, None)
 }
 
 /// Returns a log at different moments with its acknowledged content, oldest first.

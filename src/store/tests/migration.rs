@@ -127,3 +127,95 @@ fn released_migrations_use_no_other_room() {
         assert!(!line.contains("super::") || line == "use super::error::StoreError;", "{line}");
     }
 }
+
+/// The names of the backups in a data directory, sorted.
+fn backups(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> =
+        names.filter(|name| name.starts_with("orion.schema-") || name.contains("partial")).collect();
+    names.sort();
+    names
+}
+
+/// The schema, the epoch and the number of events of a database of any schema.
+fn facts(file: &Path) -> (usize, String, u64) {
+    let connection = Connection::open(file).unwrap();
+    let events = connection.query_row("SELECT count(*) FROM signal_events", [], |row| row.get(0)).unwrap();
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    (version, schema::epoch_before_checksums(&connection).unwrap(), events)
+}
+
+#[test]
+fn an_upgrade_leaves_a_backup_of_the_earlier_schema() {
+    for version in 1..migrations::VERSION {
+        let dir = fixture(version);
+        let (_, epoch, events) = facts(&dir.path().join(DATABASE_FILE));
+        drop(upgraded(dir.path()));
+        let name = format!("orion.schema-{version}-20261128-105200000.db");
+        assert_eq!(backups(dir.path()), std::slice::from_ref(&name));
+        let backup = dir.path().join(name);
+        let found = facts(&backup);
+        assert_eq!((found.0, found.2), (version, events));
+        assert_ne!(found.1, epoch, "schema {version}: a cursor of the log must not be valid in its backup");
+        // The earlier release runs on it; a later upgrade takes it, although the watermark is from after the first one.
+        let file = dir.path().join(DATABASE_FILE);
+        fs::rename(&backup, &file).unwrap();
+        let (_, recovered) = upgraded(dir.path());
+        assert_eq!((&*recovered.position.epoch, recovered.position.seq), (&*found.1, 13), "schema {version}");
+    }
+}
+
+#[test]
+fn the_backups_of_the_last_two_upgrades_are_kept() {
+    let dir = fixture(5);
+    let older =
+        ["orion.schema-3-20250101-000000000.db", "orion.schema-4-20260101-000000000.db", "orion.schema-my-own.db"];
+    older.iter().for_each(|name| fs::write(dir.path().join(name), "").unwrap());
+    drop(upgraded(dir.path()));
+    assert_eq!(backups(dir.path()), [older[1], "orion.schema-5-20261128-105200000.db", older[2]]);
+    // Without an upgrade there is no further one.
+    drop(upgraded(dir.path()));
+    assert_eq!(backups(dir.path()).len(), 3);
+}
+
+#[test]
+fn without_a_backup_nothing_is_upgraded() {
+    let dir = fixture(5);
+    let file = dir.path().join(DATABASE_FILE);
+    let in_the_way = format!(".orion.schema-5-20261128-105200000.db.{}.partial", std::process::id());
+    fs::create_dir(dir.path().join(in_the_way)).unwrap();
+    let before = fs::read(&file).unwrap();
+    let clock = || parse_time("2026-11-28T10:52:00Z").unwrap();
+    let options = Options { recent_since: clock() - DAY, clock, ..options() };
+    let error = open_with(dir.path(), options).unwrap_err();
+    assert!(matches!(error, StoreError::NoBackup { found: 5, .. }), "{error:?}");
+    assert!(error.to_string().contains("ORION_DATA__UPGRADE_BACKUP=0"), "{error}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+    open_with(dir.path(), Options { upgrade_backup: false, ..options }).unwrap();
+    assert_eq!(facts(&file).0, migrations::VERSION);
+}
+
+#[test]
+fn the_copy_of_a_cluster_is_backed_up_too() {
+    let dir = fixture(5);
+    let metrics = Arc::new(Metrics::new().unwrap());
+    drop(Store::open_replica(dir.path(), options(), metrics, "abcdefghij").unwrap());
+    assert_eq!(backups(dir.path()), ["orion.schema-5-20260115-070000000.db"]);
+}
+
+#[test]
+fn the_check_says_what_would_run() {
+    let empty = TempDir::new().unwrap();
+    assert_eq!(schema_state(empty.path()).unwrap().found, None);
+    for version in 1..=migrations::VERSION {
+        let dir = fixture(version);
+        let before = bytes(dir.path());
+        let state = schema_state(dir.path()).unwrap();
+        assert_eq!((state.found, state.steps.len()), (Some(version), migrations::VERSION - version));
+        assert_eq!(state.steps.first().map(|(step, _)| *step), (version < migrations::VERSION).then_some(version + 1));
+        assert_eq!(bytes(dir.path()), before, "schema {version}");
+        drop(upgraded(dir.path()));
+        let state = schema_state(dir.path()).unwrap();
+        assert_eq!((state.steps.len(), state.backups.len()), (0, usize::from(version < migrations::VERSION)));
+    }
+}

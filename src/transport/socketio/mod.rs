@@ -55,7 +55,7 @@ use super::Gateway;
 use super::admission::AdmissionError;
 use super::connection_guard::{ConnectionEnd, ConnectionGuard, Opening};
 use super::cursor::MessageCursor;
-use crate::auth::handshake_token;
+use crate::auth::{UserSession, handshake_token};
 use crate::config;
 use crate::listener::{KillSwitch, Peer};
 
@@ -138,6 +138,9 @@ pub fn build(
     (layer, rooms, websockets)
 }
 
+/// What the console page says in its query, so that it does not count as a dashboard.
+const CONSOLE: &str = "console";
+
 /// Returns the token in `auth`. A page without a logged-in user sends an empty one.
 fn token_in(auth: Option<&Value>) -> Option<&str> {
     auth?.get("token")?.as_str().filter(|token| !token.is_empty())
@@ -199,9 +202,10 @@ fn admit(
         },
         endpoint: namespace,
         peer: address(socket),
-        user: login.as_ref().map(|login| login.identity().user.clone()),
+        user: login.as_ref().and_then(UserSession::user).map(|principal| principal.user.clone()),
         socketio: Some((socket.id, socket.protocol())),
         unless_noted: ConnectionEnd::LeftWhileConnecting,
+        is_own_page: session_layer::query_value(&handshake.uri, "page") == Some(CONSOLE),
     };
     let guard = ConnectionGuard::new(gateway.metrics.clone(), gateway.enter("socketio", channel)?, opening);
     match (PollingSession::of(socket), handshake.extensions.get::<KillSwitch>()) {

@@ -126,7 +126,7 @@ impl ClientSession {
         login: Option<UserSession>,
         presented: ResumeCursors,
     ) -> Self {
-        let user = login.as_ref().map(|login| login.identity().user.clone());
+        let user = login.as_ref().and_then(UserSession::user).map(|principal| principal.user.clone());
         Self {
             login,
             closed: CancellationToken::new(),
@@ -160,7 +160,7 @@ impl ClientSession {
         self.gateway.tasks.spawn_connection(self.guard.identity().run(work));
     }
 
-    /// Disconnects the client when its user token ends. The client reconnects by itself, is rejected at the handshake,
+    /// Disconnects the client when its token ends. The client reconnects by itself, is rejected at the handshake,
     /// and so learns that its user has to log in.
     pub(super) fn end_with_login(&self, socket: &SocketRef) {
         let Some(end) = self.login.as_ref().map(|login| login.end().clone()) else { return };
@@ -169,7 +169,7 @@ impl ClientSession {
         self.spawn(async move {
             tokio::select! {
                 () = end.cancelled() => {
-                    info!("the user token has ended");
+                    info!("the client's token has ended");
                     disconnector.disconnect(&socket);
                 }
                 // A shutdown does not wait for tokens to end.
@@ -291,7 +291,8 @@ impl ClientSession {
 
     fn subscribe(self: &Arc<Self>, socket: &SocketRef, data: &Value, caller: Caller) -> Started {
         let mut request = SubscriptionRequest::parse(data, &self.gateway.instruments);
-        if request.user && self.login.is_none() {
+        let principal = self.login.as_ref().and_then(UserSession::user);
+        if request.user && principal.is_none() {
             request.user = false;
             request.faults.push(self.token_required());
         }
@@ -311,8 +312,7 @@ impl ClientSession {
             None => false,
         });
         let joins_user = request.user && state.topics.published == Audiences::default();
-        let missed = self.login.as_ref().filter(|_| joins_user).map(|login| {
-            let who = login.identity();
+        let missed = principal.filter(|_| joins_user).map(|who| {
             let last_event_id = request.last_event_id.take().or(state.presented.last_event_id.take());
             Backlog::new(self.gateway.published.clone(), Audiences::of_user(who.user.clone(), who.admin), last_event_id)
         });

@@ -103,17 +103,24 @@ impl SseConnection {
         peer: Option<IpAddr>,
         stream: Option<KillSwitch>,
     ) -> Self {
-        let user = login.as_ref().map(|login| login.identity().user.clone());
+        let user = login.as_ref().and_then(UserSession::user).map(|principal| principal.user.clone());
         let membership = gateway.hub.join("native", user.clone());
-        let opening =
-            Opening { transport: "sse", endpoint, peer, user, socketio: None, unless_noted: ConnectionEnd::Peer };
+        let opening = Opening {
+            transport: "sse",
+            endpoint,
+            peer,
+            user,
+            socketio: None,
+            unless_noted: ConnectionEnd::Peer,
+            is_own_page: false,
+        };
         let mut guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
         let outbox = Arc::new(Outbox::new(gateway.metrics.clone()));
         gateway.fanout.join(&outbox);
         if let Some(stream) = stream {
             guard.serve_on(stream, Arc::<Outbox>::downgrade(&outbox));
         }
-        Self { guard, outbox, membership, login, endpoint, gateway }
+        Self { gateway, guard, outbox, membership, login, endpoint }
     }
 
     /// Waits for the end that the server makes: it stops, or the client's token has ended.

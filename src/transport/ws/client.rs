@@ -48,7 +48,7 @@ impl Client {
         if let Some(outbox) = &outbox {
             gateway.fanout.join(outbox);
         }
-        let user = login.as_ref().map(|login| login.identity().user.clone());
+        let user = login.as_ref().and_then(UserSession::user).map(|principal| principal.user.clone());
         let membership = gateway.hub.join("native", user);
         Self {
             lane,
@@ -70,10 +70,12 @@ impl Client {
         }
     }
 
-    /// Ties the connection to this user token: it ends with the token.
+    /// Ties the connection to this token: it ends with the token.
     pub(crate) fn log_in(&mut self, login: UserSession) {
-        self.guard.log_in(login.identity().user.clone());
-        self.membership.log_in(login.identity().user.clone());
+        if let Some(principal) = login.user() {
+            self.guard.log_in(principal.user.clone());
+            self.membership.log_in(principal.user.clone());
+        }
         self.login = Some(Box::new(login));
     }
 
@@ -83,7 +85,7 @@ impl Client {
         self.gateway.token_fault(kind, error, self.guard.peer())
     }
 
-    /// Returns why the connection's user token has ended.
+    /// Returns why the connection's token has ended.
     pub(super) fn login_end(&self) -> Close {
         Close::of_login(self.login.as_ref().map_or(Ok(()), |login| self.gateway.tokens.still_good(login)))
     }

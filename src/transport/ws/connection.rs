@@ -131,9 +131,10 @@ impl<C: Protocol> NativeConnection<C> {
             transport: "native",
             endpoint: protocol.endpoint(),
             peer: address,
-            user: login.as_ref().map(|login| login.identity().user.clone()),
+            user: login.as_ref().and_then(UserSession::user).map(|principal| principal.user.clone()),
             socketio: None,
             unless_noted: ConnectionEnd::Aborted,
+            is_own_page: false,
         };
         let guard = ConnectionGuard::new(gateway.metrics.clone(), slot, opening);
         let connection = lane.kill_switch().clone();

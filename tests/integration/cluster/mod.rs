@@ -5,6 +5,7 @@ mod copies;
 mod faults;
 mod nats;
 mod nodes;
+mod notices;
 
 use serde_json::json;
 

@@ -51,7 +51,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
         &[
             (
                 "auth",
-                "AuthError Principal UserSession OpenUsers RateLimit TokenKind Tokens TooManyLogins \
+                "AuthError Holder Principal UserSession OpenUsers RateLimit TokenKind Tokens TooManyLogins \
              TooManyWrongTokens WrongToken bearer handshake_token origin_allowed",
             ),
             ("config", "AllowedOrigins HeartbeatSettings Limits SocketioSettings duration_text parse_duration"),
@@ -72,7 +72,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
     (
         "dashboards",
         &[
-            ("auth", "Principal TokenKind UserAccessError bearer"),
+            ("auth", "Holder Principal TokenKind UserAccessError bearer"),
             ("config", "Settings duration_text"),
             ("domain", "*"),
             (
@@ -97,11 +97,15 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
     (
         "http",
         &[
-            ("auth", "AuthError OpenUsers UserAccessError TokenKind Tokens TooFast WrongToken bearer"),
+            (
+                "auth",
+                "AuthError OneTimeCode OpenUsers StoredKind StoredToken StoredTokenError StoredTokens TokenKind \
+                 TokenRequest Tokens TooFast UserAccessError WrongToken bearer",
+            ),
             ("cluster", "ClusterHandle"),
             (
                 "config",
-                "AllowedOrigins HeartbeatSettings HostPattern Limits List Secret TradingviewSettings parse_duration",
+                "AllowedOrigins BasePath HeartbeatSettings HostPattern Limits List Secret TradingviewSettings parse_duration",
             ),
             ("domain", "*"),
             ("listener", "ConnectionRegistry KillSwitch Peer SlowConnection"),
@@ -174,10 +178,14 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("cluster", "ClusterError ClusterStatus init status"),
             (
                 "auth",
-                "AuthError KeySetContent MAX_KEY_SET Tokens Unverified fits_other_encoding mint mint_delayed \
+                "AuthError KeySetContent MAX_KEY_SET StoredKind StoredToken StoredTokenError StoredTokens TokenRequest \
+             Tokens Unverified fits_other_encoding mint mint_delayed \
              read_unverified",
             ),
-            ("backtest", "BacktestError BacktestReport EventsOptions EventsReport RunOptions detector_events run"),
+            (
+                "backtest",
+                "BacktestError BacktestReport EventsOptions EventsReport GridError RunOptions SweepError SweptSetting Variant detector_events grid run sweep",
+            ),
             (
                 "config",
                 "Auth ConfigError Environment Loaded ServerSettings Settings default_config \
@@ -189,9 +197,9 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("sources", "PROVIDERS net providers"),
             (
                 "store",
-                "Examined ExportFormat Repair RepairMode Repaired StoreError VerifiedRecords backup \
+                "Examined ExportFormat Repair RepairMode Repaired SchemaState StoreError VerifiedRecords backup \
              check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
-             repair verify",
+             repair schema_state verify",
             ),
         ],
     ),

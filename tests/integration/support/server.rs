@@ -166,6 +166,8 @@ impl Server {
             ("ORION_SOURCES", "none"),
             ("ORION_PUBLISH_INTERVAL", "100ms"),
             ("ORION_INGEST_TOKEN", TOKEN),
+            // What the start on an empty data directory does has tests of its own.
+            ("ORION_FIRST_RUN", "0"),
             // Tests push as fast as they can.
             ("ORION_LIMITS__PUSHES_PER_SECOND", "0"),
             // And try as many tokens as they like.

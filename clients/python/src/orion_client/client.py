@@ -16,6 +16,7 @@ from .models import (
     EventRequest,
     EventsAnswer,
     KillzoneClock,
+    Presence,
     Price,
     PriceRequest,
     Signal,
@@ -137,6 +138,10 @@ class Client:
         """Returns the killzone clock."""
         return cast(KillzoneClock, self._send(requests.get("/api/killzones")))
 
+    def presence(self) -> Presence:
+        """Returns how many clients are connected to the node that answers."""
+        return cast(Presence, self._send(requests.get("/api/presence")))
+
     def _send(self, request: Request) -> Any:
         attempts = Attempts(self._retries, request)
         while True:
@@ -246,6 +251,10 @@ class AsyncClient:
     async def killzones(self) -> KillzoneClock:
         """Returns the killzone clock."""
         return cast(KillzoneClock, await self._send(requests.get("/api/killzones")))
+
+    async def presence(self) -> Presence:
+        """Returns how many clients are connected to the node that answers."""
+        return cast(Presence, await self._send(requests.get("/api/presence")))
 
     async def _send(self, request: Request) -> Any:
         attempts = Attempts(self._retries, request)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 
+class AdminLogin(TypedDict):
+    """The token with which the admin page goes on."""
+    token: str
+
+
 class AlertAnswer1(TypedDict):
     """The alert was a signal or the end of one, and is stored."""
     success: bool
@@ -88,6 +93,7 @@ class AnsweredSignalAnswer(TypedDict):
 
 
 class Bar(TypedDict):
+    """A bar."""
     time: str
     open: float
     high: float
@@ -137,6 +143,13 @@ class Cluster(TypedDict):
     """The stream that has the log."""
     error: NotRequired[str]
     """Why the log could not be asked."""
+
+
+class CreatedToken(TypedDict):
+    """A new token."""
+    secret: str
+    """The secret. It is not stored, and cannot be shown again."""
+    token: StoredToken
 
 
 class Detection(TypedDict):
@@ -315,6 +328,19 @@ class MarketHours(TypedDict):
     is_open: bool
     changes_at: str | None
     """When it opens or closes next, holidays included; null if it never closes."""
+
+
+class NewToken(TypedDict):
+    """The body of a request for a token."""
+    delay: NotRequired[int | None]
+    """How late its holder gets prices and signals, in whole seconds up to a day: a number, or a duration such as `15m`."""
+    expires_at: NotRequired[str | None]
+    """When it expires: ISO 8601 or a Unix epoch. Without it the token does not expire."""
+    kind: StoredKind
+    name: NotRequired[str | None]
+    """Different from the names of all other stored tokens. Without it the server chooses one."""
+    user: NotRequired[str | None]
+    """The user's id, for tokens of the kind `user`."""
 
 
 class NextKillzone(TypedDict):
@@ -656,6 +682,11 @@ class Revoked(TypedDict):
     user: str
 
 
+class RevokedToken(TypedDict):
+    name: str
+    success: bool
+
+
 class RpcAnswer(TypedDict):
     """The answer of JSON-RPC 2.0: `result`, or `error`."""
     jsonrpc: str
@@ -816,6 +847,18 @@ class Sources(TypedDict):
     timestamp: str
 
 
+class Start(TypedDict):
+    """The start page's steps."""
+    dashboard_at: str | None
+    """When the first dashboard connected; the console itself does not count."""
+    is_new: bool
+    """Whether the console begins with the start page: the server is new, and not all steps are done."""
+    price_at: str | None
+    """When the first real price came: neither simulated nor replayed."""
+    push_at: str | None
+    """When the first push was accepted."""
+
+
 class Statistics(TypedDict):
     feeds: list[Feed]
     """The feeds whose records are counted."""
@@ -865,6 +908,30 @@ class Stats(TypedDict):
     brier: float | None
     """The mean squared error of the model score against "first target before the stop". A constant score of 0.5 has 0.25."""
 
+StoredKind: TypeAlias = 'Literal["ingest", "read", "user"]'
+"""What a stored token is for."""
+
+
+class StoredToken(TypedDict):
+    """A stored token, without its secret."""
+    created_at: str
+    delay: int
+    """How late its holder gets prices and signals, in seconds."""
+    expires_at: str | None
+    kind: StoredKind
+    last_used_at: str | None
+    """Written at most once a minute; after a crash it may be older."""
+    name: str
+    user: str | None
+
+
+class StoredTokens(TypedDict):
+    """All tokens."""
+    settings: list[str]
+    """The environment variables of the shared tokens that the settings have; they are changed there."""
+    tokens: list[StoredToken]
+    """The stored tokens, by name."""
+
 Symbol: TypeAlias = "str"
 """The canonical name of an instrument, such as `EURUSD`. Cheap to clone. Only [`Instruments::resolve`](super::Instruments::resolve) converts a spelling from outside into one."""
 
@@ -913,6 +980,12 @@ TimeSpan = TypedDict("TimeSpan", {
     "from": "str",
     "to": "str",
 })
+
+
+class TokenName(TypedDict):
+    """The body of a revocation."""
+    name: str
+    """The name of the token."""
 
 TradeOutcome = TypedDict("TradeOutcome", {
     "signal": "SignalId",

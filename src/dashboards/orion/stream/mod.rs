@@ -71,7 +71,7 @@ async fn dashboard(
         // Before it could be told of the error, the client would get signals that it does not want.
         return ApiError::of_faults(query.field_faults()).into_response();
     }
-    let may_push = gateway.may_push(&headers, &uri);
+    let may_push = gateway.admit_writer(&headers, &uri).is_ok();
     let protocol = OrionProtocol::dashboard(gateway.clone(), alarm_window, query, may_push);
     handshake.serve(gateway, login, protocol)
 }
@@ -82,12 +82,16 @@ async fn pusher(
     uri: Uri,
     handshake: Handshake,
 ) -> Response {
-    let may_push = gateway.may_push(&headers, &uri);
+    let writer = gateway.admit_writer(&headers, &uri);
+    let may_push = writer.is_ok();
     // A pusher may still send its token in a frame. A wrong token in the handshake is rejected at once.
     if !may_push && let Err(refusal) = gateway.admit_token(&headers, &uri) {
         return refusal.into_response();
     }
-    let login = gateway.admit_reader(&headers, &uri, None);
+    let login = match writer {
+        Ok(Some(login)) => Ok(Some(login)),
+        _ => gateway.admit_reader(&headers, &uri, None),
+    };
     let may_read = may_push || login.is_ok();
     let protocol = OrionProtocol::pusher(gateway.clone(), alarm_window, may_push, may_read);
     handshake.serve(gateway, login.ok().flatten(), protocol)
@@ -213,10 +217,13 @@ impl OrionProtocol {
         answer(client, "unsubscribed", &request.unsubscribed());
     }
 
-    fn authenticate(&mut self, client: &Client, frame: &Value) -> Result<(), Close> {
+    fn authenticate(&mut self, client: &mut Client, frame: &Value) -> Result<(), Close> {
         let token = frame.get("token").and_then(Value::as_str).unwrap_or_default();
         match self.gateway.tokens.ingest(Some(token)) {
-            Ok(()) => {
+            Ok(holder) => {
+                if let Some(holder) = holder {
+                    client.log_in(self.gateway.log_in(holder).map_err(|_| Close::TooMany)?);
+                }
                 (self.may_push, self.may_read) = (true, true);
                 client.answer(encode(&serde_json::json!({ "success": true, "message": "Authenticated" })));
                 Ok(())

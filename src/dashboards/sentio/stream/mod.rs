@@ -103,7 +103,7 @@ fn personal<P: Panel + 'static>(
         Ok(login) => login,
         Err(refusal) => return refusal.into_response(),
     };
-    let identity = login.as_ref().map(|login| login.identity().clone());
+    let identity = login.as_ref().and_then(|login| login.user().cloned());
     let may_read = gateway.may_read(headers, uri);
     let protocol = Personal::<P>::new(state, identity, may_read, id);
     handshake.serve(gateway, login, protocol)
