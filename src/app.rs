@@ -182,14 +182,9 @@ impl App {
         let tradingview =
             TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
+        let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
-            metatrader: MetaTrader::new(
-                push.clone(),
-                instruments.clone(),
-                wall.clone(),
-                metrics.clone(),
-                states.clone(),
-            ),
+            metatrader: ea,
             states,
             feeds,
             tradingview: Webhook::new(&settings.tradingview, tradingview),
