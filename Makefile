@@ -162,11 +162,12 @@ package: need-rust client ## The archive, .deb and .rpm of this machine, with SB
 	  command -v $$tool >/dev/null || cargo install --locked $$tool; done
 	cargo build --profile dist --locked $(if $(FOR),--target $(FOR))
 	rm -rf $(PACKAGE) && mkdir -p $(PACKAGE)/archive
-	strip -o $(PACKAGE)/archive/orion-server $(TARGET)/$(if $(FOR),$(FOR)/)dist/orion-server
+	strip $(TARGET)/$(if $(FOR),$(FOR)/)dist/orion-server # cargo generate-rpm takes it as it is
+	cp $(TARGET)/$(if $(FOR),$(FOR)/)dist/orion-server $(PACKAGE)/archive/
 	cp -R README.md CHANGELOG.md LICENSE .env.example docs $(PACKAGE)/archive/
 	tar -czf $(PACKAGE)/orion-server-$(TRIPLE).tar.gz -C $(PACKAGE)/archive .
 	rm -rf $(PACKAGE)/archive
-	cargo cyclonedx --format json --override-filename orion-server-$(TRIPLE).cdx
+	cargo cyclonedx --format json --spec-version 1.5 --override-filename orion-server-$(TRIPLE).cdx
 	mv orion-server-$(TRIPLE).cdx.json $(PACKAGE)/
 ifneq ($(findstring linux-gnu,$(or $(FOR),$(shell rustc -vV 2>/dev/null))),)
 	cargo deb --no-build --profile dist $(if $(FOR),--target $(FOR)) --output $(PACKAGE)/

@@ -35,7 +35,7 @@ use tracing::{info, warn};
 use self::cluster::WriterSide;
 use self::dashboards::{Dashboards, Routes};
 use self::delayed::ViewBuilder;
-use self::first_run::FirstToken;
+use self::first_run::FirstRun;
 use crate::alerts::Alerts;
 use crate::cluster::{ClusterHandle, Joined};
 use crate::config::Settings;
@@ -122,13 +122,10 @@ struct App {
 impl App {
     fn start(tcp: TcpListener, settings: &Settings, joined: Option<Joined>) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
-        let metrics = Arc::new(Metrics::new()?);
-        metrics.process_start_time_seconds.set(clock::wall().timestamp_millis() as f64 / 1e3);
+        let metrics = new_metrics()?;
         let instruments = Arc::new(settings.instruments()?);
         let epoch = joined.as_ref().map(|joined| &*joined.epoch);
-        let was_empty = first_run::is_empty(&settings.data.dir);
-        let (store, recovered) = open_store(settings, &metrics, epoch)?;
-        let (first, start) = (FirstToken::of(settings), first_run::progress(settings, was_empty));
+        let (first, (store, recovered)) = FirstRun::begin(settings, || open_store(settings, &metrics, epoch))?;
         let hub = live_hub(settings, &recovered, &metrics);
 
         let (handle, requests) = Handle::channel();
@@ -196,7 +193,7 @@ impl App {
             published,
             tokens: tokens.clone(),
             admin_code: first.code.clone(),
-            start: start.clone(),
+            start: first.progress.clone(),
             open_users: access::open_users(settings),
             reads: reads.clone(),
             swing_length: settings.setups.rules().swing,
@@ -218,16 +215,13 @@ impl App {
             Dashboards::start(&Start { settings, gateway: gateway.clone(), users: &users, reads: &reads });
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
-        first_run::watch(settings, start, (gateway.hub.clone(), gateway.metrics.clone()), &tasks);
+        first.watch(settings, &gateway);
         spawn_background(settings, &gateway, &watched, wall);
         spawn_alerts(settings, &gateway, &store, (disk, notices.clone()), watched)?;
         let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster, notices };
-        if let Some(tcp) = checks::listen(settings.server.metrics_address)? {
-            checks::serve(tcp, state.clone(), &app.tasks, &app.gateway.metrics, &app.listener_stop)?;
-        }
-        let address = tcp.local_addr()?;
+        checks::start(settings.server.metrics_address, &state, &app)?;
+        first.announce(tcp.local_addr()?, &settings.server.base_path);
         app.open(tcp, (state, routes), users, settings)?;
-        first.announce(address);
         Ok(app)
     }
 
@@ -322,6 +316,13 @@ impl App {
         }
         info!("stopped");
     }
+}
+
+/// Returns the metrics of a process that starts now.
+fn new_metrics() -> anyhow::Result<Arc<Metrics>> {
+    let metrics = Arc::new(Metrics::new()?);
+    metrics.process_start_time_seconds.set(clock::wall().timestamp_millis() as f64 / 1e3);
+    Ok(metrics)
 }
 
 /// Builds the hub and restores its content from the log.

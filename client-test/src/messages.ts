@@ -84,6 +84,7 @@ export interface AnsweredSignalAnswer {
   readonly ignored?: readonly string[];
 }
 
+/** A bar. */
 export interface Bar {
   readonly time: string;
   readonly open: number;
@@ -984,7 +985,7 @@ export interface Statistics {
 
 /** All tokens. */
 export interface StoredTokens {
-  /** The environment variables of the tokens and keys that the settings have; they are changed there. */
+  /** The environment variables of the shared tokens that the settings have; they are changed there. */
   readonly settings: readonly string[];
   /** The stored tokens, by name. */
   readonly tokens: readonly StoredToken[];

@@ -12,58 +12,59 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::auth::{AdminTokenFile, OneTimeCode};
-use crate::config::{Secret, Settings};
+use crate::config::{BasePath, Secret, Settings};
 use crate::domain::Quality;
 use crate::http::{StartProgress, StartSteps};
-use crate::hub::Hub;
 use crate::pipeline::clock;
-use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::transport::Gateway;
 
 /// The file of the steps in the data directory.
 const STEPS: &str = "start.json";
 /// The interval between two looks at what has happened.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Whether a data directory has nothing in it, or does not exist.
-pub(super) fn is_empty(dir: &Path) -> bool {
-    fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none())
-}
-
-/// The admin token of a first start.
+/// What a first start has made, and the steps of the start page.
 #[derive(Debug, Default)]
-pub(super) struct FirstToken {
-    /// The token, where the settings have no admin token.
+pub(super) struct FirstRun {
+    /// The admin token, where the settings have none.
     pub(super) token: Option<Secret>,
     /// What the link is exchanged by.
     pub(super) code: Arc<OneTimeCode>,
+    /// The steps of the start page.
+    pub(super) progress: Arc<StartProgress>,
     /// The code of the link, if the token is new.
     link: Option<String>,
     file: PathBuf,
 }
 
-impl FirstToken {
-    /// Reads the admin token of the data directory, or makes one where no token is set. In a cluster there is none: it would
-    /// be valid on one node only.
-    pub(super) fn of(settings: &Settings) -> Self {
-        if !settings.server.first_run || settings.cluster.is_on() || settings.auth.admin_token.is_some() {
-            return Self::default();
-        }
+impl FirstRun {
+    /// Opens the log by `open`, which makes the data directory, and notes whether there was anything in it. Then it reads the admin
+    /// token of the directory, or makes one where no token is set. In a cluster there is none: it would be valid on one node only.
+    pub(super) fn begin<T>(settings: &Settings, open: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(Self, T)> {
+        let was_empty = fs::read_dir(&settings.data.dir).map_or(true, |mut entries| entries.next().is_none());
+        let opened = open()?;
         let file = AdminTokenFile::in_directory(&settings.data.dir);
-        let mut first = Self { file: file.path().to_owned(), ..Self::default() };
-        let made = match file.read() {
-            Ok(None) if !settings.auth.has_any() => first.make(&file),
+        let progress = progress(settings, was_empty);
+        let mut first = Self { progress, file: file.path().to_owned(), ..Self::default() };
+        if settings.server.first_run && !settings.cluster.is_on() && settings.auth.admin_token.is_none() {
+            first.find_token(&file, settings.auth.has_any());
+        }
+        Ok((first, opened))
+    }
+
+    fn find_token(&mut self, file: &AdminTokenFile, has_other_tokens: bool) {
+        let found = match file.read() {
+            Ok(None) if !has_other_tokens => self.make(file),
             Ok(token) => {
-                first.token = token;
+                self.token = token;
                 Ok(())
             }
             Err(error) => Err(error),
         };
-        if let Err(error) = made {
-            let file = first.file.display();
+        if let Err(error) = found {
+            let file = self.file.display();
             warn!(%file, %error, "the admin token cannot be read or made; set ORION_ADMIN_TOKEN to use the admin page");
         }
-        first
     }
 
     fn make(&mut self, file: &AdminTokenFile) -> io::Result<()> {
@@ -74,30 +75,61 @@ impl FirstToken {
     }
 
     /// Prints the link of a new token, or where the token is. The code in the link is good once and for half an hour.
-    pub(super) fn announce(&self, address: SocketAddr) {
+    pub(super) fn announce(&self, address: SocketAddr, base_path: &BasePath) {
         let file = self.file.display();
         match &self.link {
             Some(code) => {
-                let link = format!("{}admin.html#code={code}", page(address));
+                let link = format!("{}{}/admin.html#code={code}", origin(address), base_path.as_str());
                 info!(%link, %file, "first start: this link opens the admin page once, within 30 min; the admin token is in the file");
             }
             None if self.token.is_some() => info!(%file, "the admin token is in the file"),
             None => {}
         }
     }
+
+    /// Watches for the steps until all of them have happened.
+    pub(super) fn watch(&self, settings: &Settings, gateway: &Gateway) {
+        let (file, stopping) = (settings.data.dir.join(STEPS), gateway.tasks.stopping());
+        let (progress, hub, metrics) = (self.progress.clone(), gateway.hub.clone(), gateway.metrics.clone());
+        gateway.tasks.spawn("start page", async move {
+            while !progress.steps().are_done() && stopping.run_until_cancelled(sleep(INTERVAL)).await.is_some() {
+                let steps = &metrics.first_steps;
+                let is_real = |quality| !matches!(quality, Quality::Simulated | Quality::Replayed);
+                let has_price =
+                    progress.steps().price_at.is_none() && hub.prices().iter().any(|price| is_real(price.quality));
+                let now = clock::wall();
+                let changed = progress.update(|known| {
+                    let note = |at: &mut Option<_>, has_happened: bool| {
+                        if has_happened {
+                            at.get_or_insert(now);
+                        }
+                    };
+                    note(&mut known.dashboard_at, steps.has_dashboard());
+                    note(&mut known.push_at, steps.has_push());
+                    note(&mut known.price_at, has_price);
+                });
+                if let Some(known) = changed.filter(|known| known.began_at.is_some()) {
+                    let file = file.clone();
+                    tokio::task::spawn_blocking(move || save(&file, &known)).await.ok();
+                }
+            }
+            stopping.cancelled().await;
+            Ok::<_, Infallible>(())
+        });
+    }
 }
 
-/// Returns the address of the console as a browser on this machine sees it.
-fn page(address: SocketAddr) -> String {
+/// Returns the origin of the console as a browser on this machine sees it.
+fn origin(address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
-        format!("http://localhost:{}/", address.port())
+        format!("http://localhost:{}", address.port())
     } else {
-        format!("http://{address}/")
+        format!("http://{address}")
     }
 }
 
 /// Reads the steps of the start page; new ones where the data directory was empty.
-pub(super) fn progress(settings: &Settings, was_empty: bool) -> Arc<StartProgress> {
+fn progress(settings: &Settings, was_empty: bool) -> Arc<StartProgress> {
     let file = settings.data.dir.join(STEPS);
     let steps = if !settings.server.first_run {
         StartSteps::default()
@@ -117,39 +149,4 @@ fn save(file: &Path, steps: &StartSteps) {
     if let Err(error) = written {
         warn!(file = %file.display(), %error, "the steps of the start page cannot be saved; after a restart they begin again");
     }
-}
-
-/// Watches for the steps until all of them have happened.
-pub(super) fn watch(
-    settings: &Settings,
-    progress: Arc<StartProgress>,
-    (hub, metrics): (Arc<Hub>, Arc<Metrics>),
-    tasks: &Tasks,
-) {
-    let (file, stopping) = (settings.data.dir.join(STEPS), tasks.stopping());
-    tasks.spawn("start page", async move {
-        while !progress.steps().are_done() && stopping.run_until_cancelled(sleep(INTERVAL)).await.is_some() {
-            let steps = &metrics.first_steps;
-            let is_real = |quality| !matches!(quality, Quality::Simulated | Quality::Replayed);
-            let has_price =
-                progress.steps().price_at.is_none() && hub.prices().iter().any(|price| is_real(price.quality));
-            let now = clock::wall();
-            let changed = progress.update(|known| {
-                let note = |at: &mut Option<_>, has_happened: bool| {
-                    if has_happened {
-                        at.get_or_insert(now);
-                    }
-                };
-                note(&mut known.dashboard_at, steps.has_dashboard());
-                note(&mut known.push_at, steps.has_push());
-                note(&mut known.price_at, has_price);
-            });
-            if let Some(known) = changed.filter(|known| known.began_at.is_some()) {
-                let file = file.clone();
-                tokio::task::spawn_blocking(move || save(&file, &known)).await.ok();
-            }
-        }
-        stopping.cancelled().await;
-        Ok::<_, Infallible>(())
-    });
 }

@@ -195,7 +195,7 @@ fn position_of_maximum(values: &[f64]) -> usize {
 
 /// Returns the 95 % interval of the mean of `results` by the moving-block bootstrap: blocks of `⌈n^(1/3)⌉` results in a row
 /// keep what neighbouring days have in common. `None` with fewer than two results. The same results always give the same
-/// interval: the generator is SplitMix64 with seed 0.
+/// interval: the generator is `SplitMix64` with seed 0.
 pub(super) fn bootstrap_interval(results: &[f64]) -> Option<(f64, f64)> {
     let n = results.len();
     if n < 2 {
@@ -220,7 +220,7 @@ pub(super) fn bootstrap_interval(results: &[f64]) -> Option<(f64, f64)> {
     Some((at(0.025), at(0.975)))
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a generator of a few lines, so that others can compute the same samples.
+/// `SplitMix64` (Steele, Lea, Flood 2014): a generator of a few lines, so that others can compute the same samples.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -279,6 +279,7 @@ mod tests {
         assert_eq!(Moments::of(&[]), None);
         assert_eq!(expected_maximum_sharpe(0.5, 1), 0.0);
     }
+
     #[test]
     fn a_setting_that_is_always_best_is_not_overfitted() {
         let noise = |seed: u64, mean: f64| {
@@ -295,15 +296,31 @@ mod tests {
         assert_eq!(Overfitting::of(&results[..1]), None);
         assert_eq!(Overfitting::of(&[vec![0.0; 15], vec![1.0; 15]]), None);
     }
+
+    /// Best in one half is worst in the other, or both are equal: always overfitted.
     #[test]
     fn four_parts_by_hand() {
-        // Best in one half is worst in the other: always overfitted.
         let results = [vec![9.0, 8.0, 9.0, 8.0, 1.0, 2.0, 1.0, 2.0], vec![1.0, 2.0, 1.0, 2.0, 9.0, 8.0, 9.0, 8.0]];
         let found = Overfitting::with_parts(&results, 4).unwrap();
-        println!("{found:?}");
-        assert_eq!(found.splits, 6);
-        // SplitMix64's first outputs of seed 1234567.
-        let mut g = SplitMix64(1_234_567);
-        assert_eq!([g.next(), g.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        let expected = Overfitting { splits: 6, probability: 1.0, loss_probability: 0.0, median_logit: 0.0 };
+        assert_eq!(found, expected);
+    }
+
+    /// The first numbers of the seed 1234567, as other implementations print them.
+    #[test]
+    fn the_generator_is_the_published_one() {
+        let mut generator = SplitMix64(1_234_567);
+        let first = [generator.next(), generator.next()];
+        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+    }
+
+    #[test]
+    fn the_interval_holds_the_mean() {
+        let days: Vec<f64> = (0..60).map(|day| f64::from(day % 7) - 3.0).collect();
+        let (low, high) = bootstrap_interval(&days).unwrap();
+        let mean = days.iter().sum::<f64>() / 60.0;
+        assert!(low < mean && mean < high && high - low < 2.0, "{low} {mean} {high}");
+        assert_eq!(bootstrap_interval(&[1.0]), None);
+        assert_eq!(bootstrap_interval(&[1.0; 5]), Some((1.0, 1.0)));
     }
 }

@@ -59,8 +59,8 @@ pub struct BacktestCommand {
     /// Where to write the report as a page with charts
     #[arg(long, value_name = "FILE", conflicts_with = "events")]
     html: Option<PathBuf>,
-    /// Run every combination of settings, such as setups.min_score=0.4:0.8:0.1 or setups.swing=3,5,8; may be given again for
-    /// another setting. Reports the best with the number of tries (docs/setups.md)
+    /// Run every combination of settings, KEY=FROM:TO:STEP or KEY=VALUE,VALUE; may be given again for another setting. Reports
+    /// the best with the number of tries (docs/setups.md)
     #[arg(long, value_name = "KEY=VALUES", conflicts_with_all = ["events", "html"])]
     sweep: Vec<SweptSetting>,
     /// With --sweep: share of the trading days, in percent, that is held out at the end: no setting is chosen in it [default: 30]

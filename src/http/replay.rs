@@ -125,6 +125,9 @@ fn request(
     }
     let subscription = SubscriptionRequest::of_query(&query, instruments).without_user();
     faults.extend(subscription.field_faults());
+    if subscription.topics.presence {
+        faults.push(Fault::new("channels", "presence is not stored: signals, prices and clock can be replayed"));
+    }
     if let Some(begin) = begin {
         let end = end.unwrap_or(begin + DEFAULT_SPAN);
         if begin >= end {
@@ -191,6 +194,7 @@ mod tests {
             (&format!("{day}&replay=10m"), "replay"),
             (&format!("{day}&lastEventId=e:1"), "last_event_id"),
             (&format!("{day}&channels=user"), "channels"),
+            (&format!("{day}&channels=prices,presence"), "channels"),
             (&format!("{day}&symbols=AAPL"), "symbols"),
             (&format!("{day}&minimum=1"), "minimum"),
         ] {

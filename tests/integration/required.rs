@@ -183,10 +183,10 @@ fn routes_with_a_body() -> Vec<Route> {
     ]
 }
 
-/// A replay of the last hour and a minute, which takes a second. It begins before what a reader with a delay of an hour sees last.
-fn last_hour() -> &'static str {
+/// A replay of what happens here, in an instant. To a reader with a long delay its beginning has not come yet.
+fn last_minute() -> &'static str {
     static ASKED: LazyLock<String> =
-        LazyLock::new(|| format!("/api/replay?from={}&speed=3600", iso(wall() - TimeDelta::minutes(61))));
+        LazyLock::new(|| format!("/api/replay?from={}&speed=3600", iso(wall() - TimeDelta::minutes(1))));
     &ASKED
 }
 
@@ -198,7 +198,7 @@ pub(crate) fn routes() -> Vec<Route> {
         get(Readers, "/api/signals/{id}", "/api/signals/mark-77"),
         get(Readers, "/api/bars", "/api/bars?symbol=EURUSD&interval=1m"),
         get(Readers, "/api/detections", "/api/detections?symbol=EURUSD"),
-        get(Readers, "/api/replay", last_hour()),
+        get(Readers, "/api/replay", last_minute()),
         get(Readers, "/api/v1/market/quote/{symbol}", "/api/v1/market/quote/EURUSD"),
         get(Readers, "/api/v1/market/quotes", "/api/v1/market/quotes?symbols=EURUSD"),
         get(Readers, "/api/v1/market/history/{symbol}", "/api/v1/market/history/EURUSD"),

@@ -86,7 +86,7 @@ impl TokenFile {
         StoredTokenError::File { file: FILE.to_owned(), what }
     }
 
-    fn error(&self, what: impl ToString) -> StoredTokenError {
+    fn error(&self, what: &impl ToString) -> StoredTokenError {
         StoredTokenError::File { file: self.path.display().to_string(), what: what.to_string() }
     }
 
@@ -97,7 +97,7 @@ impl TokenFile {
                 Ok(Some(FileStamp { inode: file.ino(), modified: (file.mtime(), file.mtime_nsec()), size: file.len() }))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.error(error)),
+            Err(error) => Err(self.error(&error)),
         }
     }
 
@@ -105,30 +105,30 @@ impl TokenFile {
     pub(super) fn read(&self) -> Result<Vec<TokenRecord>, StoredTokenError> {
         let mut text = Vec::new();
         match File::open(&self.path) {
-            Ok(file) => file.take(MAX_BYTES).read_to_end(&mut text).map_err(|error| self.error(error))?,
+            Ok(file) => file.take(MAX_BYTES).read_to_end(&mut text).map_err(|error| self.error(&error))?,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(self.error(error)),
+            Err(error) => return Err(self.error(&error)),
         };
         let contents: FileContents = serde_json::from_slice(&text).map_err(|error| {
-            self.error(format!("{error}: restore the file, or remove it, which revokes its tokens"))
+            self.error(&format!("{error}: restore the file, or remove it, which revokes its tokens"))
         })?;
         match contents.version {
             VERSION => Ok(contents.tokens),
-            other => Err(self.error(format!("has version {other}, and this program knows {VERSION}: update it"))),
+            other => Err(self.error(&format!("has version {other}, and this program knows {VERSION}: update it"))),
         }
     }
 
     /// Replaces the file.
     pub(super) fn write(&self, records: &[TokenRecord]) -> Result<(), StoredTokenError> {
         let contents = FileContents { version: VERSION, tokens: records.to_vec() };
-        let json = serde_json::to_vec_pretty(&contents).map_err(|error| self.error(error))?;
-        replace(&self.path, &json).map_err(|error| self.error(error))
+        let json = serde_json::to_vec_pretty(&contents).map_err(|error| self.error(&error))?;
+        replace(&self.path, &json).map_err(|error| self.error(&error))
     }
 
     /// Locks the directory against other processes that change tokens, until the result is dropped.
     pub(super) fn lock(&self) -> Result<File, StoredTokenError> {
         let dir = File::open(&self.dir).and_then(|dir| dir.lock().map(|()| dir));
-        dir.map_err(|error| self.error(error))
+        dir.map_err(|error| self.error(&error))
     }
 }
 

@@ -203,16 +203,12 @@ impl SweepReport {
         let days: Vec<_> = run.days.iter().copied().collect();
         let series: Vec<_> = run.outcomes.iter().map(|outcomes| Series::of(outcomes, &days)).collect();
         let sample_days = sample_days(days.len(), held_out);
-        let (sample, after, all) = (0..sample_days, sample_days..days.len(), 0..days.len());
-        let settings: Vec<BTreeMap<String, String>> = grid(&swept)?
-            .into_iter()
-            .map(|pairs| pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
-            .collect();
-        let tries: Vec<_> = settings
+        let (sample, after) = (0..sample_days, sample_days..days.len());
+        let tries: Vec<_> = grid(&swept)?
             .into_iter()
             .zip(&series)
-            .map(|(settings, series)| TryReport {
-                settings,
+            .map(|(pairs, series)| TryReport {
+                settings: pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
                 sample: series.sample(sample.clone()),
                 held_out: series.sample(after.clone()),
                 daily_r: series.daily.clone(),
@@ -222,19 +218,18 @@ impl SweepReport {
         let ratios: Vec<f64> = tries.iter().map(|it| it.sample.sharpe.unwrap_or_default()).collect();
         let sharpe_variance = Moments::of(&ratios).map_or(0.0, |moments| moments.deviation.powi(2));
         let chosen = best(&series, sample.clone()).and_then(|place| {
-            let moments = Moments::of(&series[place].daily[sample.clone()])?;
+            let days_of_it = &series[place].daily;
+            let (in_sample, held_out) = (&days_of_it[sample.clone()], &days_of_it[after]);
             let expected = expected_maximum_sharpe(sharpe_variance, tries.len());
-            let spread = |(factor, outcomes): (f64, &Vec<TradeOutcome>)| SpreadReport {
-                factor,
-                all: Series::of(outcomes, &days).sample(all.clone()),
-            };
+            let of = |outcomes: &Vec<TradeOutcome>| Series::of(outcomes, &days).sample(0..days.len());
+            let spreads = SPREADS.into_iter().zip(spreads.iter().map(of));
             Some(ChosenReport {
                 place,
                 expected_maximum_sharpe: expected,
-                deflated_sharpe: moments.probabilistic_sharpe(expected),
-                sample_interval: bootstrap_interval(&series[place].daily[sample.clone()]),
-                held_out_interval: bootstrap_interval(&series[place].daily[after.clone()]),
-                spreads: SPREADS.into_iter().zip(spreads).map(spread).collect(),
+                deflated_sharpe: Moments::of(in_sample)?.probabilistic_sharpe(expected),
+                sample_interval: bootstrap_interval(in_sample),
+                held_out_interval: bootstrap_interval(held_out),
+                spreads: spreads.map(|(factor, all)| SpreadReport { factor, all }).collect(),
             })
         });
         let in_sample: Vec<Vec<f64>> = series.iter().map(|series| series.daily[sample.clone()].to_vec()).collect();

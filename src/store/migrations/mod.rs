@@ -28,6 +28,7 @@ pub(super) const STEPS: [&str; VERSION] = [
     "records of confirmed signals",
     "the records become a chain of hashes",
     "checksums of every row, and the watermark",
+    "an index of the events by time, for replays",
 ];
 
 /// All migrations, oldest first. Append to this list; never change or remove an entry.

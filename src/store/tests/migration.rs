@@ -170,7 +170,9 @@ fn the_backups_of_the_last_two_upgrades_are_kept() {
     let dir = fixture(5);
     let older =
         ["orion.schema-3-20250101-000000000.db", "orion.schema-4-20260101-000000000.db", "orion.schema-my-own.db"];
-    older.iter().for_each(|name| fs::write(dir.path().join(name), "").unwrap());
+    for name in older {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
     drop(upgraded(dir.path()));
     assert_eq!(backups(dir.path()), [older[1], "orion.schema-5-20261128-105200000.db", older[2]]);
     // Without an upgrade there is no further one.

@@ -39,13 +39,13 @@ pub(crate) struct ReplayRequest {
 
 /// When the moments of a replay are due.
 #[derive(Debug, Clone, Copy)]
-struct ReplayPace {
+struct HistoryPace {
     from: DateTime<Utc>,
     speed: f64,
     began: Instant,
 }
 
-impl ReplayPace {
+impl HistoryPace {
     /// Returns when `at` is due; the beginning for what is earlier.
     fn due(&self, at: DateTime<Utc>) -> Instant {
         self.began + scaled(at - self.from, self.speed)
@@ -153,7 +153,7 @@ impl ReplayStream {
         if subscription.topics.clock {
             self.send(clock(from), Some(from)).await?;
         }
-        let pace = ReplayPace { from, speed: *speed, began: Instant::now() };
+        let pace = HistoryPace { from, speed: *speed, began: Instant::now() };
         let mut change = Killzone::next_change(from);
         let mut timeline = Timeline::between(log.clone(), from, to);
         loop {
@@ -252,7 +252,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_pace_is_real_time_by_the_speed() {
-        let pace = ReplayPace { from: at("2026-01-14T07:00:00Z"), speed: 30.0, began: Instant::now() };
+        let pace = HistoryPace { from: at("2026-01-14T07:00:00Z"), speed: 30.0, began: Instant::now() };
         for (moment, millis) in [
             ("2026-01-14T07:00:00Z", 0),
             ("2026-01-14T07:00:30Z", 1_000),

@@ -43,6 +43,8 @@ export class ChartPanel {
   /** Whether the newest bars are shown; else those around an older signal, which do not go on. */
   #live = true;
   #signals = new Map<string, Signal>();
+  /** Those that come while others are loaded. */
+  #arriving: Map<string, Signal> | undefined;
   #outcomes = new Map<string, TradeOutcome>();
   #marks: readonly SignalMark[] = [];
   #selected: string | undefined;
@@ -135,6 +137,7 @@ export class ChartPanel {
   signal(signal: Signal): void {
     if (signal.symbol !== this.#symbol) return;
     this.#signals.set(signal.id, signal);
+    this.#arriving?.set(signal.id, signal);
     if (signal.status === "confirmed") void this.#loadOutcomes();
     this.#drawSignals();
   }
@@ -166,6 +169,7 @@ export class ChartPanel {
     this.#loading.abort();
     const loading = (this.#loading = new AbortController());
     const [symbol, interval] = [this.#symbol, this.#interval];
+    const arriving = (this.#arriving = new Map<string, Signal>());
     setText(this.#note, this.#view === undefined ? "Loading the chart" : "");
     try {
       this.#view ??= await this.#createView();
@@ -180,7 +184,8 @@ export class ChartPanel {
       this.#book = new CandleBook(length, bars);
       this.#live = around === undefined;
       this.#older = bars.length === BARS;
-      this.#signals = new Map([...signals.signals].reverse().map((signal) => [signal.id, signal]));
+      this.#signals = new Map([...signals.signals.map((signal): [string, Signal] => [signal.id, signal]).reverse(), ...arriving]);
+      this.#arriving = undefined;
       this.#outcomes.clear();
       setHidden(this.#now, this.#live);
       setText(this.#note, bars.length === 0 ? NO_BARS : "");

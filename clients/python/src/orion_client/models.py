@@ -93,6 +93,7 @@ class AnsweredSignalAnswer(TypedDict):
 
 
 class Bar(TypedDict):
+    """A bar."""
     time: str
     open: float
     high: float
@@ -927,7 +928,7 @@ class StoredToken(TypedDict):
 class StoredTokens(TypedDict):
     """All tokens."""
     settings: list[str]
-    """The environment variables of the tokens and keys that the settings have; they are changed there."""
+    """The environment variables of the shared tokens that the settings have; they are changed there."""
     tokens: list[StoredToken]
     """The stored tokens, by name."""
 
