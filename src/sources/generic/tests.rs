@@ -10,6 +10,7 @@ use crate::sources::listing::Listing;
 use crate::sources::parser_tests::{assert_robust, described, seen};
 use crate::sources::streaming::Dialect;
 
+#[expect(clippy::unnecessary_wraps, reason = "the form of the settings")]
 fn place(pointer: &str) -> Option<String> {
     Some(pointer.to_owned())
 }

@@ -14,6 +14,7 @@ use super::polls::{self, Asked};
 use super::stage::{Act, Price, Stage};
 use super::streams::{self, Socket, Spoken, heard, rfc3339, say};
 
+#[expect(clippy::unnecessary_wraps, reason = "the form of the settings")]
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
