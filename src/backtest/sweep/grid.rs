@@ -84,7 +84,7 @@ fn range(from: &str, to: &str, step: &str) -> Option<Vec<String>> {
 /// Returns every combination of the values, as pairs of key and value; the last setting changes first.
 ///
 /// # Errors
-/// [`GridError`] when a setting is given twice, or when there are more than [`MAX_TRIES`] combinations.
+/// [`GridError`] when a setting is given twice, or when there are more than 1,000 combinations.
 pub fn grid(swept: &[SweptSetting]) -> Result<Vec<Vec<(&str, &str)>>, GridError> {
     for (place, setting) in swept.iter().enumerate() {
         if swept[..place].iter().any(|other| other.key == setting.key) {

@@ -36,7 +36,7 @@ impl Provider for Streamed {
 
     fn source(stage: &Stage, key: &str, silence: Duration) -> impl Source + 'static {
         let settings = GenericSettings {
-            url: Some(Secret::new(&format!("ws://{}/feed", stage.addr))),
+            url: Some(Secret::new(format!("ws://{}/feed", stage.addr))),
             key: Some(Secret::new(key)),
             headers: Some(Secret::new("X-Client: {key}")),
             subscribe: text("{\"login\":\"{key}\"}\n{\"want\":{symbols_json}}"),
@@ -87,7 +87,7 @@ impl Provider for Polled {
 
     fn source(stage: &Stage, key: &str, silence: Duration) -> impl Source + 'static {
         let settings = GenericSettings {
-            url: Some(Secret::new(&format!("http://{}/rates?of={{symbols}}&key={{key}}", stage.addr))),
+            url: Some(Secret::new(format!("http://{}/rates?of={{symbols}}&key={{key}}", stage.addr))),
             key: Some(Secret::new(key)),
             items: text("/rates"),
             symbol: text("@key"),
