@@ -27,7 +27,7 @@ async fn a_bad_configuration_exits_64_with_one_line() {
         (("ORION_SOURCES", "replay"), "ORION_REPLAY_FILE"),
         (("ORION_SOURCES", "oracle"), "ORION_SOURCES"),
         (("ORION_ALLOWED_ORIGINS", "app.example"), "ORION_ALLOWED_ORIGINS"),
-        (("ORION_READ_AUTH", "required"), "ORION_READ_TOKEN"),
+        (("ORION_READ_AUTH", "sometimes"), "ORION_READ_AUTH"),
         (("ORION_CONFIG", "/nowhere/orion.toml"), "/nowhere/orion.toml"),
     ] {
         for command in [&[][..], &["check-config"][..]] {

@@ -2,17 +2,30 @@
 
 use std::sync::atomic::Ordering;
 
+use rusqlite::OpenFlags;
 use serde_json::{Value, json};
 
 use super::nodes::TestCluster;
 use crate::notices::{BOT, StandIn, telegram};
-use crate::support::signal;
+use crate::support::{signal, until};
 
 /// Waits until the writer has saved that so many messages were sent, and edited, since it started.
 async fn saved(cluster: &TestCluster, writer: usize, sent: f64, edited: f64) {
     for (name, wanted) in [("orion_notify_sent_total", sent), ("orion_notify_edited_total", edited)] {
         cluster.nodes[writer].running().until(name, "telegram", |count| count == wanted).await;
     }
+}
+
+/// Waits until the writer has noted where its channel begins: it tells what happens from then on.
+async fn begun(cluster: &TestCluster, writer: usize) {
+    let database = cluster.nodes[writer].data().join("orion.db");
+    until("the channel begins", async || {
+        let connection = rusqlite::Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let marks =
+            connection.query_row("SELECT count(*) FROM users WHERE seen IS NOT NULL", [], |row| row.get::<_, u64>(0));
+        marks.unwrap() > 0
+    })
+    .await;
 }
 
 /// Kills the writer, and returns the next one.
@@ -36,6 +49,7 @@ async fn a_new_writer_goes_on_with_the_same_messages() {
 
     // Its life begins with one writer, goes on with the next one, and ends with the third.
     let first = cluster.writer().await;
+    begun(&cluster, first).await;
     push(&cluster, (first + 1) % 3, &signal("one")).await;
     call(&mut bot, "sendMessage", Value::Null).await;
     saved(&cluster, first, 1.0, 0.0).await;
