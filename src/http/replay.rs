@@ -52,7 +52,8 @@ const LIVE_ONLY: [&str; 3] = ["since", "replay", "max_hz"];
         ("token" = Option<String>, Query, description = "The token, for an `EventSource`, which cannot set headers"),
     ),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream", description = "The replay, until its end"),
+        // Without a schema: tools hold each event to it, not the text.
+        (status = 200, body = serde_json::Value, content_type = "text/event-stream", description = "The replay, until its end"),
         (status = 204, description = "`Last-Event-ID` is the end: an `EventSource` does not connect again"),
         Refuses<422>,
     ),
