@@ -43,8 +43,8 @@ export class ChartPanel {
   /** Whether the newest bars are shown; else those around an older signal, which do not go on. */
   #live = true;
   #signals = new Map<string, Signal>();
-  /** Those that come while others are loaded. */
-  #arriving: Map<string, Signal> | undefined;
+  /** Those that come while others are loaded, and how some of them end. */
+  #arriving: { signals: Map<string, Signal>; outcomes: Map<string, TradeOutcome> } | undefined;
   #outcomes = new Map<string, TradeOutcome>();
   #marks: readonly SignalMark[] = [];
   #selected: string | undefined;
@@ -137,7 +137,7 @@ export class ChartPanel {
   signal(signal: Signal): void {
     if (signal.symbol !== this.#symbol) return;
     this.#signals.set(signal.id, signal);
-    this.#arriving?.set(signal.id, signal);
+    this.#arriving?.signals.set(signal.id, signal);
     if (signal.status === "confirmed") void this.#loadOutcomes();
     this.#drawSignals();
   }
@@ -146,6 +146,7 @@ export class ChartPanel {
   ended(outcome: TradeOutcome): void {
     if (outcome.symbol !== this.#symbol) return;
     this.#outcomes.set(outcome.signal, outcome);
+    this.#arriving?.outcomes.set(outcome.signal, outcome);
     this.#drawSignals();
   }
 
@@ -169,7 +170,7 @@ export class ChartPanel {
     this.#loading.abort();
     const loading = (this.#loading = new AbortController());
     const [symbol, interval] = [this.#symbol, this.#interval];
-    const arriving = (this.#arriving = new Map<string, Signal>());
+    const arriving = (this.#arriving = { signals: new Map<string, Signal>(), outcomes: new Map<string, TradeOutcome>() });
     setText(this.#note, this.#view === undefined ? "Loading the chart" : "");
     try {
       this.#view ??= await this.#createView();
@@ -184,9 +185,9 @@ export class ChartPanel {
       this.#book = new CandleBook(length, bars);
       this.#live = around === undefined;
       this.#older = bars.length === BARS;
-      this.#signals = new Map([...signals.signals.map((signal): [string, Signal] => [signal.id, signal]).reverse(), ...arriving]);
+      this.#signals = new Map([...signals.signals.map((signal): [string, Signal] => [signal.id, signal]).reverse(), ...arriving.signals]);
+      this.#outcomes = arriving.outcomes;
       this.#arriving = undefined;
-      this.#outcomes.clear();
       setHidden(this.#now, this.#live);
       setText(this.#note, bars.length === 0 ? NO_BARS : "");
       this.#view.setQuote(undefined, undefined);
@@ -222,7 +223,8 @@ export class ChartPanel {
     const symbol = this.#symbol;
     const outcomes = await api.outcomesOf(symbol, SIGNALS, this.#loading.signal).catch(() => []);
     if (symbol !== this.#symbol || outcomes.length === 0) return;
-    this.#outcomes = new Map(outcomes.map((outcome) => [outcome.signal, outcome]));
+    // One that came meanwhile stays: an outcome is final.
+    for (const outcome of outcomes) this.#outcomes.set(outcome.signal, outcome);
     this.#drawSignals();
   }
 
