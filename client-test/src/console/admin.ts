@@ -106,7 +106,7 @@ function counts(one: Readonly<Record<(typeof COUNTS)[number], number>>): string[
 /** The users with a client on this node. Clients without a user's token have no name. */
 function showUsers({ users, users_total }: PresenceOfUsers): void {
   setText(must("[data-field='users']"), users.length < users_total ? `${users.length} of ${users_total}` : String(users_total));
-  table("users", ["User", ...COUNTS.map(format.words)], users.map((one) => [one.user, ...counts(one)]), "Nobody has logged in");
+  table("users", ["User", ...COUNTS.map(format.words)], users.map((present) => [present.user, ...counts(present)]), "Nobody has logged in");
 }
 
 function show(overview: Overview): void {
