@@ -74,8 +74,22 @@ impl WriterSide {
             .reporting_to(self.feeds.clone())
     }
 
+    /// Starts this process as a node of the cluster that it has joined, or alone.
+    pub(super) fn start(
+        self,
+        joined: Option<Joined>,
+        store: Arc<Store>,
+        recovered: Recovered,
+        requests: mpsc::Receiver<Request>,
+    ) -> anyhow::Result<Option<ClusterHandle>> {
+        match joined {
+            Some(joined) => Ok(Some(self.start_cluster(joined, store, requests))),
+            None => self.start_alone(store, recovered, requests).map(|()| None),
+        }
+    }
+
     /// Starts the pipeline and the sources of a process that writes a log of its own.
-    pub(super) fn start_alone(
+    fn start_alone(
         &self,
         store: Arc<Store>,
         recovered: Recovered,
@@ -95,12 +109,7 @@ impl WriterSide {
     }
 
     /// Starts this process as a node of a cluster.
-    pub(super) fn start_cluster(
-        self,
-        joined: Joined,
-        store: Arc<Store>,
-        requests: mpsc::Receiver<Request>,
-    ) -> ClusterHandle {
+    fn start_cluster(self, joined: Joined, store: Arc<Store>, requests: mpsc::Receiver<Request>) -> ClusterHandle {
         let (settings, gateway) = (self.settings.clone(), self.gateway.clone());
         let start = NodeStart {
             joined,

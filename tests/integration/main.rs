@@ -63,6 +63,7 @@ mod rates;
 mod reads;
 mod recordings;
 mod records;
+mod reloading;
 mod replaying;
 mod replays;
 mod required;

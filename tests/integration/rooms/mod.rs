@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
     ("telemetry", &[("config", "LogSettings LogFormat"), ("domain", "*")]),
     ("tasks", &[]),
     ("listener", &[("tasks", "Tasks"), ("telemetry", "Behind ConnectionId ConnectionSpan Metrics Queue")]),
-    ("auth", &[("config", "AllowedOrigins Auth ClaimPath PublicKey ReadAuth Secret"), ("domain", "*")]),
+    ("auth", &[("config", "AllowedOrigins Auth ClaimPath Live PublicKey ReadAuth Secret"), ("domain", "*")]),
     ("engine", &[("domain", "*")]),
     ("store", &[("domain", "*"), ("telemetry", "LogLimit Metrics")]),
     ("hub", &[("domain", "*"), ("telemetry", "Behind Metrics Queue")]),
@@ -54,7 +54,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
                 "AuthError Holder Principal UserSession OpenUsers RateLimit TokenKind Tokens TooManyLogins \
              TooManyWrongTokens WrongToken bearer handshake_token origin_allowed",
             ),
-            ("config", "AllowedOrigins HeartbeatSettings Limits SocketioSettings duration_text parse_duration"),
+            ("config", "AllowedOrigins HeartbeatSettings Limits Live SocketioSettings duration_text parse_duration"),
             ("domain", "*"),
             ("listener", "ClientAddress OverLimit InboundFilter KillSwitch Peer Reason UpgradedSocket"),
             (
@@ -105,7 +105,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("cluster", "ClusterHandle"),
             (
                 "config",
-                "AllowedOrigins BasePath HeartbeatSettings HostPattern Limits List Secret TradingviewSettings parse_duration",
+                "AllowedOrigins BasePath ChangedSetting HeartbeatSettings HostPattern Limits List Live Secret TradingviewSettings parse_duration",
             ),
             ("domain", "*"),
             ("listener", "ConnectionRegistry KillSwitch Peer SlowConnection"),
@@ -129,14 +129,14 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ),
         ],
     ),
-    ("alerts", &[("config", "Alerts Secret"), ("domain", "*"), ("sources", "net"), ("telemetry", "Metrics")]),
+    ("alerts", &[("config", "Alerts Live Secret"), ("domain", "*"), ("sources", "net"), ("telemetry", "Metrics")]),
     (
         "notify",
         &[
             ("alerts", "AddressFault AddressRules OutgoingClient Signer"),
             (
                 "config",
-                "EmailSettings LineSettings MailEncryption NoticeRules NotifySettings NtfySettings Secret \
+                "EmailSettings LineSettings Live MailEncryption NoticeRules NotifySettings NtfySettings Secret \
                  TelegramSettings",
             ),
             ("domain", "*"),
