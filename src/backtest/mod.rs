@@ -1,5 +1,6 @@
-//! Backtests: run recordings through the engine, without a server.
+//! Backtests: run recordings through the engine, without a server; and calibration, from what came of signals.
 
+mod calibration;
 mod events;
 mod html;
 mod overfitting;
@@ -9,6 +10,7 @@ mod sweep;
 
 use std::path::Path;
 
+pub use calibration::{CalibrationOptions, CalibrationReport};
 pub use events::{EventsOptions, EventsReport, detector_events};
 pub use report::{BacktestReport, FileReport};
 pub use run::{BacktestRun, RunOptions, run};

@@ -184,11 +184,11 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ),
             (
                 "backtest",
-                "BacktestError BacktestReport EventsOptions EventsReport GridError RunOptions SweepError SweptSetting Variant detector_events grid run sweep",
+                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError RunOptions SweepError SweptSetting Variant detector_events grid run sweep",
             ),
             (
                 "config",
-                "Auth ConfigError Environment Loaded ServerSettings Settings default_config \
+                "Auth ConfigError Environment Loaded Problem ServerSettings Settings default_config \
              parse_duration",
             ),
             ("domain", "*"),
@@ -199,7 +199,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
                 "store",
                 "Examined ExportFormat Repair RepairMode Repaired SchemaState StoreError VerifiedRecords backup \
              check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
-             repair schema_state verify",
+             repair schema_state stored_outcomes verify",
             ),
         ],
     ),
