@@ -7,8 +7,6 @@ use rusqlite::{Connection, Row};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-type Hash = [u8; 32];
-
 /// Every entry in the order of the tree: its kind and its number.
 const ORDER: &str = "SELECT kind, seq FROM ( \
      SELECT 0 AS kind, seq, max(stored_at) OVER (ORDER BY seq) AS at FROM signal_events \
@@ -30,13 +28,13 @@ pub(super) fn build(transaction: &Connection) -> rusqlite::Result<()> {
     let mut order = transaction.prepare(ORDER)?;
     let mut rows = order.query([])?;
     // The complete subtrees so far, from large to small.
-    let mut subtrees: Vec<Hash> = Vec::new();
+    let mut subtrees: Vec<[u8; 32]> = Vec::new();
     let mut leaf = 0_u64;
     while let Some(row) = rows.next()? {
         let (kind, seq): (usize, i64) = row.try_into()?;
         let text = if kind == 0 { event.query_row([seq], event_text) } else { record.query_row([seq], record_text) }?;
         last[kind] = seq;
-        let mut hash: Hash = Sha256::new().chain_update([0]).chain_update(text).finalize().into();
+        let mut hash: [u8; 32] = Sha256::new().chain_update([0]).chain_update(text).finalize().into();
         let mut hashes = hash.to_vec();
         for _ in 0..leaf.trailing_ones() {
             let left = subtrees.pop().unwrap_or_default();
