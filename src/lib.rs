@@ -28,7 +28,7 @@
 //! | [`listener`] | accepts, limits and ends connections | tasks, telemetry |
 //! | [`auth`] | tokens, those that the server stores, and their users | config, domain |
 //! | [`engine`] | the rules for prices, bars and signals | domain |
-//! | [`store`] | the signal log and its read side | domain, telemetry |
+//! | [`store`] | the signal log, the Merkle tree over it, and its read side | domain, telemetry |
 //! | [`hub`] | the live state, and its delivery | domain, telemetry |
 //! | [`pipeline`] | the single writer | domain, engine, hub, store (its seam for writing), telemetry |
 //! | [`cluster`] | several nodes that share one log | config (its settings), domain, hub, pipeline (its handle), store (the copy), tasks, telemetry |

@@ -197,7 +197,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("sources", "PROVIDERS net providers"),
             (
                 "store",
-                "Examined ExportFormat Repair RepairMode Repaired SchemaState StoreError VerifiedRecords backup \
+                "Examined ExportFormat Repair RepairMode Repaired SchemaState StoreError TreeHead VerifiedRecords backup \
              check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
              repair schema_state stored_outcomes verify",
             ),
