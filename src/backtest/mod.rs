@@ -1,7 +1,9 @@
 //! Backtests: run recordings through the engine, without a server.
 
+mod bars;
 mod events;
 mod html;
+mod lookahead;
 mod overfitting;
 mod report;
 mod run;
@@ -10,6 +12,7 @@ mod sweep;
 use std::path::Path;
 
 pub use events::{EventsOptions, EventsReport, detector_events};
+pub use lookahead::{LookaheadOptions, LookaheadReport, lookahead_check};
 pub use report::{BacktestReport, FileReport};
 pub use run::{BacktestRun, RunOptions, run};
 pub use sweep::{GridError, SweepError, SweepReport, SweptSetting, Variant, grid, sweep};
