@@ -89,7 +89,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("hub", "Audiences Encoding Envelope Hub Ordered Outbox Selection Snapshot Spacing Topics"),
             ("listener", "KillSwitch Peer"),
             ("pipeline", "Handle SubmitError clock"),
-            ("ingest", "ErrorBody EventsAnswer MalformedBody PricesAnswer SignalAnswer trimmed"),
+            ("ingest", "ErrorBody EventsAnswer MalformedBody PricesAnswer SignalAnswer parse_json"),
             ("store", "HistoryQuery SignalChange"),
             ("telemetry", "Metrics STORE Usage"),
         ],
@@ -120,7 +120,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             (
                 "ingest",
                 "Answered ErrorBody EventsAnswer MalformedBody PricesAnswer Push PushError SignalAnswer metatrader \
-             tradingview::AlertAnswer tradingview::TradingView trimmed",
+             tradingview::AlertAnswer parse_json tradingview::TradingView trimmed",
             ),
             ("store", "HistoryQuery Reader Since StoreError"),
             (
