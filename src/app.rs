@@ -168,6 +168,7 @@ impl App {
         watch_store(&store, &tasks);
         let writer = WriterSide {
             settings: settings.clone(),
+            costs: settings.trading_costs(&instruments)?,
             gateway: gateway.clone(),
             states: states.clone(),
             feeds: feeds.clone(),

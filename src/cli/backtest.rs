@@ -16,10 +16,10 @@ use crate::backtest::{
     BacktestError, BacktestReport, EventsOptions, EventsReport, GridError, LookaheadOptions, LookaheadReport,
     RunOptions, SweepError, SweptSetting, Variant, detector_events, grid, lookahead_check, run, sweep,
 };
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Problem, Settings};
 use crate::domain::{
-    BarInterval, BarLabel, ColumnNames, Instrument, Instruments, InstrumentsError, PriceSide, RecordingOptions, Spread,
-    Symbol, Timezone, UnknownSymbol,
+    BarInterval, BarLabel, ColumnNames, Cost, EntryOrder, Instrument, Instruments, InstrumentsError, PriceSide,
+    RecordingOptions, Spread, Symbol, Timezone, UnknownSymbol,
 };
 use crate::recordings::ReadSummary;
 
@@ -54,6 +54,16 @@ pub struct BacktestCommand {
     /// Which columns to use, by name or place, and how dates are written: time=Datum,close=#5,volume=none (docs/recordings.md)
     #[arg(long, value_name = "COLUMNS")]
     columns: Option<ColumnNames>,
+    /// How positions are entered: market or limit, instead of costs.entry
+    #[arg(long, value_name = "ORDER", conflicts_with = "events")]
+    entry: Option<EntryOrder>,
+    /// How much worse than the price each fill at the market is, instead of costs.slippage: 2, 1.5points, 0.00002, 0.002% or
+    /// XAUUSD=0.05; several with commas
+    #[arg(long, value_name = "COSTS", conflicts_with = "events", value_delimiter = ',')]
+    slippage: Vec<Cost>,
+    /// The commission of a whole position, entry and exit together, instead of costs.commission; in the same forms
+    #[arg(long, value_name = "COSTS", conflicts_with = "events", value_delimiter = ',')]
+    commission: Vec<Cost>,
     /// Where to write the result as JSON; - for standard output
     #[arg(long, value_name = "FILE", conflicts_with = "events")]
     json: Option<PathBuf>,
@@ -122,6 +132,9 @@ pub enum BacktestCommandError {
         /// What is wrong with them.
         error: ConfigError,
     },
+    /// The costs cannot be used.
+    #[error(transparent)]
+    Costs(#[from] Problem),
     /// An output file cannot be written.
     #[error("cannot write {}: {error}", .file.display())]
     Output {
@@ -250,7 +263,7 @@ impl BacktestCommand {
         instruments: &Arc<Instruments>,
         settings: &Settings,
     ) -> Result<(), BacktestCommandError> {
-        let options = self.options(instruments, settings);
+        let options = self.options(instruments, settings)?;
         let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
         let total: u64 = recordings.iter().map(|(file, _)| size(file)).sum();
         let (mut progress, mut before) = (ProgressLine::new("backtest"), 0);
@@ -264,7 +277,7 @@ impl BacktestCommand {
             runs.push(run);
         }
         progress.clear();
-        let report = BacktestReport::new(runs);
+        let report = BacktestReport::new(runs, &options.costs);
         if let Some(out) = &self.html {
             write(out, report.html().as_bytes())?;
         }
@@ -286,7 +299,7 @@ impl BacktestCommand {
             }
         };
         let variants = grid(&self.sweep)?.into_iter().map(variant).collect::<Result<Vec<_>, _>>()?;
-        let options = self.options(instruments, settings);
+        let options = self.options(instruments, settings)?;
         let held_out = f64::from(self.held_out.unwrap_or(DEFAULT_HELD_OUT)) / 100.0;
         let mut progress = ProgressLine::new("sweep");
         let report = |done: f64| progress.report((done * 100.0) as u8);
@@ -302,14 +315,23 @@ impl BacktestCommand {
         self.write_report(&report, || report.table())
     }
 
-    fn options(&self, instruments: &Arc<Instruments>, settings: &Settings) -> RunOptions {
-        RunOptions {
+    fn options(&self, instruments: &Arc<Instruments>, settings: &Settings) -> Result<RunOptions, Problem> {
+        let mut settings = settings.clone();
+        let costs = &mut settings.costs;
+        costs.entry = self.entry.unwrap_or(costs.entry);
+        for (given, setting) in [(&self.slippage, &mut costs.slippage), (&self.commission, &mut costs.commission)] {
+            if !given.is_empty() {
+                *setting = given.clone().into();
+            }
+        }
+        Ok(RunOptions {
+            costs: settings.trading_costs(instruments)?,
             instruments: instruments.clone(),
             ttl: settings.signals.ttl,
             rules: settings.setups.rules(),
             reading: self.reading(),
             now: now(),
-        }
+        })
     }
 
     /// Writes the report as JSON where that is wanted, and the table to standard output if the JSON is not there.

@@ -139,6 +139,36 @@ async fn recorded_bars_give_the_signals_of_a_server() {
     same(&file("eurusd"), "EURUSD", 20).await;
 }
 
+#[tokio::test]
+async fn costs_are_in_the_net_results_alone() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), walk(4)).unwrap();
+    let path = file.path().to_str().unwrap();
+    let args = ["--symbol", "EURUSD", "--json", "-", path];
+    let costs = ["--slippage", "2,XAUUSD=0.5", "--commission", "0.00003"];
+    let (free, mut paid) = (backtest(&args).await, backtest(&[&args[..], &costs].concat()).await);
+    let gross = |report: &Value| {
+        let records = report["outcomes"].as_array().unwrap().iter().cloned();
+        let without = records.map(|mut record| {
+            record.as_object_mut().unwrap().remove("net");
+            record
+        });
+        without.collect::<Vec<_>>()
+    };
+    assert_eq!((gross(&paid), &paid["changes"]), (gross(&free), &free["changes"]));
+    let (all, net) = (&paid["statistics"]["all"], &paid["statistics"]["all"]["net"]);
+    assert_eq!((&net["trades"], &free["statistics"]["all"]["net"]), (&all["trades"], &Value::Null));
+    assert!(net["total_r"].as_f64() < all["total_r"].as_f64(), "{net}");
+    let assumed = paid["assumptions"].to_string();
+    assert!(assumed.contains("Slippage: 2points, XAUUSD=0.5 on each fill"), "{assumed}");
+    paid["costs"] = json!({ "slippage": 0.000_02, "commission": 0.000_03 });
+    recomputed(&paid);
+    let limit = backtest(&[&args[..], &["--entry", "limit"]].concat()).await;
+    let orders = limit["outcomes"].as_array().unwrap();
+    assert!(orders.iter().all(|record| record["order"] == "limit"), "{orders:?}");
+    recomputed(&limit);
+}
+
 /// Runs a sweep. `processors` are those that it may use, as taskset lists them.
 async fn swept(processors: &str, args: &[&str]) -> String {
     let server = binary();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orion_server::domain::{
-    Direction, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, Symbol, TradeOutcome, parse_time,
+    Direction, EntryOrder, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, Symbol, TradeOutcome,
+    parse_time,
 };
 use orion_server::store::Store;
 use orion_server::telemetry::Metrics;
@@ -43,6 +44,8 @@ fn record(number: usize) -> TradeOutcome {
         mfe: 2.0,
         mae: -1.0,
         gap_seconds: 0,
+        order: EntryOrder::Market,
+        net: None,
     }
 }
 

@@ -3,7 +3,9 @@
 use chrono::TimeDelta;
 
 use super::*;
-use crate::domain::{Direction, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, TradeOutcome};
+use crate::domain::{
+    Direction, EntryOrder, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, TradeOutcome,
+};
 
 fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> TradeOutcome {
     TradeOutcome {
@@ -27,6 +29,8 @@ fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> TradeOutcome {
         mfe: r.max(0.0),
         mae: r.min(0.0),
         gap_seconds: 0,
+        order: EntryOrder::Market,
+        net: None,
     }
 }
 
