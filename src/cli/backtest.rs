@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 
-use super::EXIT_OK;
 use super::progress::ProgressLine;
+use super::{EXIT_FAILURE, EXIT_OK};
 use crate::backtest::{
-    BacktestError, BacktestReport, EventsOptions, EventsReport, GridError, RunOptions, SweepError, SweptSetting,
-    Variant, detector_events, grid, run, sweep,
+    BacktestError, BacktestReport, EventsOptions, EventsReport, GridError, LookaheadOptions, LookaheadReport,
+    RunOptions, SweepError, SweptSetting, Variant, detector_events, grid, lookahead_check, run, sweep,
 };
 use crate::config::{ConfigError, Problem, Settings};
 use crate::domain::{
@@ -30,6 +30,7 @@ const DEFAULT_HELD_OUT: u8 = 30;
 
 /// What is run, and what is wanted of it.
 #[derive(Debug, Clone, PartialEq, Args)]
+#[command(group(ArgGroup::new("detectors").args(["events", "lookahead_check"])))]
 pub struct BacktestCommand {
     /// Recordings: CSVs of ticks or of bars as vendors write them, plain or packed with gzip; docs/recordings.md lists them
     #[arg(value_name = "FILE", required = true)]
@@ -67,11 +68,11 @@ pub struct BacktestCommand {
     #[arg(long, value_name = "FILE", conflicts_with = "events")]
     json: Option<PathBuf>,
     /// Where to write the report as a page with charts
-    #[arg(long, value_name = "FILE", conflicts_with = "events")]
+    #[arg(long, value_name = "FILE", conflicts_with = "detectors")]
     html: Option<PathBuf>,
     /// Run every combination of settings, KEY=FROM:TO:STEP or KEY=VALUE,VALUE; may be given again for another setting. Reports
     /// the best with the number of tries (docs/setups.md)
-    #[arg(long, value_name = "KEY=VALUES", conflicts_with_all = ["events", "html"])]
+    #[arg(long, value_name = "KEY=VALUES", conflicts_with_all = ["detectors", "html"])]
     sweep: Vec<SweptSetting>,
     /// With --sweep: share of the trading days, in percent, that is held out at the end: no setting is chosen in it [default: 30]
     #[arg(long, value_name = "PERCENT", requires = "sweep", value_parser = clap::value_parser!(u8).range(0..=90))]
@@ -79,11 +80,15 @@ pub struct BacktestCommand {
     /// Only run the detectors, and write what they find as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
-    /// With --events: length of the bars: 1m, 5m, 15m or 1h [default: 1m]
-    #[arg(long, value_name = "INTERVAL", requires = "events", value_parser = interval)]
+    /// Replay prefixes of the files, and count the outputs of every detector, indicator and setup that the rest rewrites: exits
+    /// with 1 if there is one (docs/setups.md)
+    #[arg(long)]
+    lookahead_check: bool,
+    /// With --events or --lookahead-check: length of the bars: 1m, 5m, 15m or 1h [default: 1m]
+    #[arg(long, value_name = "INTERVAL", requires = "detectors", value_parser = interval)]
     interval: Option<BarInterval>,
-    /// With --events: bars on both sides of a swing [default: 5]
-    #[arg(long, value_name = "BARS", requires = "events", value_parser = clap::value_parser!(u64).range(1..=MAX_SWING))]
+    /// With --events or --lookahead-check: bars on both sides of a swing [default: 5]
+    #[arg(long, value_name = "BARS", requires = "detectors", value_parser = clap::value_parser!(u64).range(1..=MAX_SWING))]
     swing: Option<u64>,
 }
 
@@ -163,6 +168,9 @@ impl BacktestCommand {
                 return Err(BacktestCommandError::SameFile(file.clone()));
             }
         }
+        if self.lookahead_check {
+            return self.lookahead(&recordings, &instruments, settings);
+        }
         match (&self.events, recordings.as_slice()) {
             (Some(out), [(file, instrument)]) => self.events(file, instrument, &instruments, out)?,
             (Some(_), many) => return Err(BacktestCommandError::ManyFiles(many.len())),
@@ -211,20 +219,42 @@ impl BacktestCommand {
         instruments: &Arc<Instruments>,
         out: &Path,
     ) -> Result<(), BacktestCommandError> {
-        let interval = self.interval.unwrap_or(BarInterval::OneMinute);
-        let options = EventsOptions {
-            instruments: instruments.clone(),
-            reading: self.reading(),
-            now: now(),
-            interval,
-            swing: self.swing.unwrap_or(5) as usize,
-        };
+        let (interval, swing) = self.detectors();
+        let (instruments, reading) = (instruments.clone(), self.reading());
+        let options = EventsOptions { instruments, reading, now: now(), interval, swing };
         let mut document = Vec::new();
         let report = detector_events(file, instrument, &options, &mut document)?;
         write(out, &document)?;
         // There is no other place to report a closed standard error.
         print_counts(&report, interval, &instrument.symbol, &mut io::stderr()).ok();
         Ok(())
+    }
+
+    /// Returns the interval of the detectors' bars, and the number of bars on both sides of a swing.
+    fn detectors(&self) -> (BarInterval, usize) {
+        (self.interval.unwrap_or(BarInterval::OneMinute), self.swing.unwrap_or(5) as usize)
+    }
+
+    fn lookahead(
+        &self,
+        recordings: &[(&Path, Arc<Instrument>)],
+        instruments: &Arc<Instruments>,
+        settings: &Settings,
+    ) -> Result<u8, BacktestCommandError> {
+        let (interval, swing) = self.detectors();
+        let options = LookaheadOptions { run: self.options(instruments, settings), interval, swing };
+        let (mut progress, share) = (ProgressLine::new("look-ahead check"), 100.0 / recordings.len() as f64);
+        let mut reports = Vec::new();
+        for (place, (file, instrument)) in recordings.iter().enumerate() {
+            let report = |done: f64| progress.report(((place as f64 + done) * share) as u8);
+            let checked = lookahead_check(file, instrument, &options, report);
+            progress.clear();
+            let report = checked?;
+            print_read_summary(&file.display().to_string(), &report.read, &mut io::stderr()).ok();
+            reports.push(report);
+        }
+        self.write_report(&reports, || reports.iter().map(LookaheadReport::table).collect::<Vec<_>>().join("\n"))?;
+        Ok(lookahead_exit(&reports))
     }
 
     fn signals(
@@ -322,6 +352,11 @@ impl BacktestCommand {
         }
         write(Path::new("-"), table().as_bytes())
     }
+}
+
+/// Returns the exit code of a look-ahead check.
+fn lookahead_exit(reports: &[LookaheadReport]) -> u8 {
+    if reports.iter().all(|report| report.passed) { EXIT_OK } else { EXIT_FAILURE }
 }
 
 /// Writes a result; `-` is standard output, which the reader may close early.

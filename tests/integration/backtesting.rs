@@ -239,3 +239,25 @@ async fn statistics_match_a_script_over_the_records() {
         assert!(compared["numbers"] > 100 && compared["trades"] > 5, "{compared:?}");
     }
 }
+
+#[tokio::test]
+async fn a_look_ahead_check_compares_or_fails() {
+    let (file, empty) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    let rows = walk(1);
+    let first = |rows: &str, count| rows.split_inclusive('\n').take(count).collect::<String>();
+    std::fs::write(file.path(), first(&rows, 181)).unwrap();
+    std::fs::write(empty.path(), first(&rows, 2)).unwrap();
+    let check = async |file: &Path| {
+        let file = file.to_str().unwrap();
+        let args = ["backtest", "--lookahead-check", "--symbol", "EURUSD", "--json", "-", file];
+        let output = soon("the check ends", binary().args(args).output()).await.unwrap();
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap()[0].clone())
+    };
+    let (code, report) = check(file.path()).await;
+    assert_eq!((code, &report["passed"], &report["bars"]), (Some(0), &json!(true), &json!(180)), "{report}");
+    let swings = &report["outputs"][0];
+    assert!(swings["compared"].as_u64() > Some(100) && swings["rewritten"] == 0, "{swings}");
+    // A check that compared nothing shows nothing.
+    let (code, report) = check(empty.path()).await;
+    assert_eq!((code, &report["passed"]), (Some(1), &json!(false)), "{report}");
+}

@@ -152,7 +152,12 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
         "backtest",
         &[
             ("domain", "*"),
-            ("engine", "Engine detect::Recorded detect::Recorder"),
+            (
+                "engine",
+                "Engine detect::Atr detect::BlockEvent detect::Break detect::Detectors detect::Ema detect::Finding detect::Gap \
+                 detect::GapEvent detect::Macd detect::MarketLevels detect::Pivot detect::Range detect::Recorded \
+                 detect::Recorder detect::Rsi detect::Shift detect::Sweep detect::Zones",
+            ),
             ("recordings", "BarQuotes ReadSummary Recording RecordingError ReadRequest RecordedRow RowPrices"),
         ],
     ),
@@ -184,7 +189,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ),
             (
                 "backtest",
-                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError RunOptions SweepError SweptSetting Variant detector_events grid run sweep",
+                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run sweep",
             ),
             (
                 "config",
