@@ -242,7 +242,7 @@ impl BacktestCommand {
         settings: &Settings,
     ) -> Result<u8, BacktestCommandError> {
         let (interval, swing) = self.detectors();
-        let options = LookaheadOptions { run: self.options(instruments, settings), interval, swing };
+        let options = LookaheadOptions { run: self.options(instruments, settings)?, interval, swing };
         let (mut progress, share) = (ProgressLine::new("look-ahead check"), 100.0 / recordings.len() as f64);
         let mut reports = Vec::new();
         for (place, (file, instrument)) in recordings.iter().enumerate() {
