@@ -144,8 +144,7 @@ impl App {
         joined: Option<Joined>,
     ) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
-        let metrics = new_metrics()?;
-        let instruments = Arc::new(settings.instruments()?);
+        let (metrics, instruments) = (new_metrics()?, Arc::new(settings.instruments()?));
         let epoch = joined.as_ref().map(|joined| &*joined.epoch);
         let (first, (store, recovered)) = FirstRun::begin(settings, || open_store(settings, &metrics, epoch))?;
         let hub = live_hub(settings, &recovered, &metrics);
@@ -190,6 +189,7 @@ impl App {
         watch_store(&store, &tasks);
         let writer = WriterSide {
             settings: settings.clone(),
+            costs: settings.trading_costs(&instruments)?,
             gateway: gateway.clone(),
             states: states.clone(),
             feeds: feeds.clone(),

@@ -56,6 +56,17 @@ pub(super) fn told_to_line(notices: &Notices) -> impl Fn(&Signal) -> bool + Send
     move |signal| notices.line_takes(signal)
 }
 
+/// Shows the state of the channels in `/ready` and in the metrics, from the first channel on.
+pub(super) fn show(gateway: &Gateway, notices: &Notices) {
+    const PART: &str = "notices";
+    if notices.states().is_empty() || gateway.readiness.parts().iter().any(|(part, _)| *part == PART) {
+        return;
+    }
+    let (checked, gauged) = (notices.clone(), notices.clone());
+    gateway.readiness.add_check(PART, move || checked.complaint());
+    gateway.metrics.probe(move |metrics| gauged.update(metrics));
+}
+
 impl IdleNotices {
     /// Spawns the lanes, and shows their state in `/ready` and in the metrics.
     pub(super) fn spawn(self, gateway: &Gateway, notices: &Notices, cluster: Option<&ClusterHandle>) {
@@ -63,9 +74,7 @@ impl IdleNotices {
             self.cluster.set(cluster.clone()).ok();
         }
         gateway.hub.add_sink(self.lanes.waker.clone());
-        let (checked, gauged) = (notices.clone(), notices.clone());
-        gateway.readiness.add_check("notices", move || checked.complaint());
-        gateway.metrics.probe(move |metrics| gauged.update(metrics));
+        show(gateway, notices);
         let stopping = gateway.tasks.stopping();
         let run = async move {
             stopping.run_until_cancelled(self.lanes.run()).await;

@@ -181,6 +181,7 @@ impl Reloader {
         }
         if old.notify != new.notify {
             self.channels.replace(prepared.channels).await;
+            notices::show(gateway, self.channels.notices());
         }
         Ok(())
     }

@@ -54,6 +54,7 @@ impl Settings {
             demo: _,
             mcp: _,
             auth: _,
+            costs: _,
             prices: _,
             publish: _,
             signals: _,
@@ -88,11 +89,13 @@ impl Settings {
         settings
     }
 
-    /// Whether `grown` has every instrument as it is. The nodes of a cluster share one log, and have to know the same
-    /// instruments: there the catalogue changes with a restart.
+    /// Whether `grown` has every instrument as it is, and the engine can follow the new ones. The nodes of a cluster share one
+    /// log, and have to know the same instruments. The engine has the costs of the instruments that it was started with.
     fn only_adds_instruments(&self, grown: &Self) -> bool {
         let (Ok(known), Ok(more)) = (self.instruments(), grown.instruments()) else { return false };
-        !self.cluster.is_on() && known.iter().all(|instrument| more.get(&instrument.symbol) == Some(instrument))
+        !self.cluster.is_on()
+            && known.iter().all(|instrument| more.get(&instrument.symbol) == Some(instrument))
+            && self.trading_costs(&known) == grown.trading_costs(&more)
     }
 }
 

@@ -132,6 +132,16 @@ fn instruments_are_added_and_never_changed() {
     node.cluster.urls = vec!["nats://127.0.0.1:4222".to_owned()].into();
     let (applied, needs_restart, _) = planned(&node, |read| read.instruments.push(own("XYZUSD", 3)));
     assert_eq!((applied, needs_restart), (vec![], vec!["instruments.XYZUSD".to_owned()]), "nodes share one log");
+    let mut costly = old.clone();
+    costly.costs.commission = vec!["0.01%".parse().unwrap()].into();
+    let (applied, needs_restart, _) = planned(&costly, |read| read.instruments.push(own("XYZUSD", 3)));
+    assert_eq!(
+        (applied, needs_restart),
+        (vec![], vec!["instruments.XYZUSD".to_owned()]),
+        "its positions cost something"
+    );
+    costly.costs.commission = vec!["ABCUSD=0.01%".parse().unwrap()].into();
+    assert_eq!(planned(&costly, |read| read.instruments.push(own("XYZUSD", 3))).0, ["instruments.XYZUSD"]);
 }
 
 #[test]

@@ -119,6 +119,11 @@ impl std::fmt::Debug for ChannelSwitch {
 }
 
 impl ChannelSwitch {
+    /// Returns the notices whose channels are replaced.
+    pub fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
     /// Builds the channels of other settings.
     ///
     /// # Errors

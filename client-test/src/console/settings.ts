@@ -10,6 +10,8 @@ export class SettingsPanel {
   readonly #root = must("[data-section='settings']");
   readonly #note = must("[data-field='settings-note']", this.#root);
   readonly #table = must("[data-table='settings']", this.#root);
+  /** What is probably not as intended. */
+  readonly #warnings = must("[data-list='settings-warnings']", this.#root);
 
   constructor(private readonly ask: Ask) {
     const on = (action: string, query: string): void => {
@@ -22,6 +24,7 @@ export class SettingsPanel {
   /** Forgets what is shown. */
   clear(): void {
     this.#table.replaceChildren();
+    this.#warnings.replaceChildren();
     setText(this.#note, "");
   }
 
@@ -36,7 +39,8 @@ export class SettingsPanel {
 
   #show({ applied, needs_restart, dry_run, unchanged, warnings }: ReloadReport): void {
     const done = dry_run ? "Compared; nothing was changed" : `Reloaded: ${applied.length} in force, ${needs_restart.length} after a restart`;
-    setText(this.#note, [unchanged ? "All settings are the ones in force" : done, ...warnings].join(". "));
+    setText(this.#note, unchanged ? "All settings are the ones in force" : done);
+    this.#warnings.replaceChildren(...warnings.map((warning) => el("li", {}, warning)));
     if (unchanged) return this.#table.replaceChildren();
     const rows = [...this.#rows(applied, dry_run ? "by a reload" : "now", "live"), ...this.#rows(needs_restart, "after a restart", "stalled")];
     const head = ["Setting", "Before", "Read", "In force"].map((title) => el("th", { scope: "col" }, title));
@@ -44,7 +48,8 @@ export class SettingsPanel {
   }
 
   #rows(changes: Changes, when: string, state: string): HTMLElement[] {
-    const value = (value: unknown): string => (value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value));
+    const compact = (_: string, field: unknown): unknown => field ?? undefined;
+    const value = (value: unknown): string => (value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value, compact));
     return changes.map((change) =>
       el("tr", {}, ...[change.setting, value(change.old), value(change.new)].map((text) => el("td", {}, text)), el("td", {}, el("span", { class: "badge", "data-state": state }, when))),
     );

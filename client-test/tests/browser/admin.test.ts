@@ -127,7 +127,8 @@ test("a button reloads the settings and says what needs a restart", async () => 
   await said("Reload", "2 in force, 1 after a restart");
   assert.match(await row("settings", "limits.replays").innerText(), /8\s+3\s+now/);
   assert.match(await row("settings", "heartbeat.app_ping").innerText(), /30s\s+20s\s+after a restart/);
-  assert.match(await row("settings", "instruments.ABCUSD").innerText(), /now/);
+  assert.match(await row("settings", "instruments.ABCUSD").innerText(), /–\s+\{.*"digits":2,"symbol":"ABCUSD"\}\s+now/);
+  assert.match(await page.locator("[data-list='settings-warnings']").innerText(), /ORION_INGEST_TOKEN/);
   await screenshot(page, "admin-settings");
   write("limits.replays = 5000\n");
   await said("Reload", "limits.replays: must be 0 to 1024");
