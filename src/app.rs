@@ -183,6 +183,7 @@ impl App {
             TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
         let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
+        let log_key = access::log_key(settings)?;
         let state = AppState {
             metatrader: ea,
             states,
@@ -208,6 +209,7 @@ impl App {
             agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
             notices: notices.clone(),
+            log_key,
             clock: wall.clone(),
             started: Instant::now(),
         };

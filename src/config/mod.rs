@@ -25,6 +25,7 @@ mod paths;
 mod prices;
 mod providers;
 mod public_key;
+mod record;
 mod renamed;
 mod secret;
 mod server;
@@ -54,6 +55,7 @@ pub use origins::AllowedOrigins;
 pub use prices::PriceSettings;
 pub use providers::{ProviderRules, ProviderSettings, ProviderTable, Providers};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
+pub use record::RecordSettings;
 pub use secret::Secret;
 pub use server::{Network, ServerSettings};
 pub use settings::{

@@ -48,6 +48,7 @@ impl Settings {
         self.check_demo()?;
         self.setups.check()?;
         self.alerts.check()?;
+        self.record.check()?;
         self.cluster.check()?;
         self.notify.check(&instruments)?;
         if self.cluster.is_on() && self.sources.runs(SourceSettings::REPLAY) {
@@ -182,6 +183,7 @@ impl Settings {
             ("alerts.webhook_url", &self.alerts.webhook_url),
             ("alerts.webhook_secret", &self.alerts.webhook_secret),
             ("cluster.credentials", &self.cluster.credentials),
+            ("record.key", &self.record.key),
         ];
         for (key, token) in tokens {
             check_mask(key, token.as_ref())?;
