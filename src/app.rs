@@ -2,6 +2,7 @@
 
 mod access;
 mod alerts;
+mod checkpoints;
 mod checks;
 mod cluster;
 mod dashboards;
@@ -184,6 +185,7 @@ impl App {
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
         let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let log_key = access::log_key(settings)?;
+        checkpoints::publish(&settings.record, store.reader(), log_key.clone(), &tasks);
         let state = AppState {
             metatrader: ea,
             states,

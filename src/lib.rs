@@ -32,7 +32,7 @@
 //! | [`hub`] | the live state, and its delivery | domain, telemetry |
 //! | [`pipeline`] | the single writer | domain, engine, hub, store (its seam for writing), telemetry |
 //! | [`cluster`] | several nodes that share one log | config (its settings), domain, hub, pipeline (its handle), store (the copy), tasks, telemetry |
-//! | [`record`] | signed checkpoints of the log: the key, the notes, cosignatures | config (its settings, secrets), store (the head of the tree) |
+//! | [`record`] | signed checkpoints of the log: the key, the notes, witnesses, publishing | config (its settings, secrets), store (the head of the tree) |
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
 //! | [`ingest`] | pushed signals, prices and events, alerts of TradingView, posts of Expert Advisors | domain, pipeline (its handle), telemetry |
 //! | [`sources`] | the sources of prices and signals that the server fetches or simulates; each provider with its settings | config (declaring settings), domain, pipeline (its handle), recordings, tasks, telemetry |

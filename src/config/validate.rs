@@ -220,6 +220,7 @@ impl Settings {
             ("alerts.pending_for", self.alerts.pending_for, Duration::ZERO, HOUR),
             ("alerts.repeat_every", self.alerts.repeat_every, Duration::ZERO, 7 * DAY),
             ("alerts.no_signal_after", self.alerts.no_signal_after, Duration::ZERO, 30 * DAY),
+            ("record.publish_interval", self.record.publish_interval, 60 * SECOND, DAY),
             ("cluster.lease", self.cluster.lease, 500 * MS, 60 * SECOND),
             ("orion.alarm_window", self.orion.alarm_window, Duration::ZERO, DAY),
             ("aria.catch_up", self.aria.catch_up, SECOND, 600 * SECOND),

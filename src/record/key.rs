@@ -121,6 +121,12 @@ impl LogKey {
         File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
 
+    /// Returns the key under another name; `None` when it cannot stand in a note.
+    #[must_use]
+    pub fn named(self, name: &str) -> Option<Self> {
+        is_key_name_valid(name).then(|| Self { name: name.to_owned(), ..self })
+    }
+
     /// Returns the name of the log.
     pub fn origin(&self) -> &str {
         &self.name
@@ -170,7 +176,7 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(!format!("{key:?}").contains(text.trim().rsplit('+').next().unwrap()), "{key:?}");
         // The same key by the settings, and under another name.
-        let named = RecordSettings { origin: "example.com/log".into(), key: Some(Secret::new(&text)) };
+        let named = RecordSettings { origin: "example.com/log".into(), key: Some(Secret::new(&text)), ..settings };
         let other = LogKey::open(Path::new("nowhere"), &named).unwrap();
         assert!(other.public().starts_with("example.com/log+"), "{}", other.public());
         assert_eq!(other.public().rsplit('+').next(), key.public().rsplit('+').next());

@@ -3,6 +3,10 @@
 
 mod checkpoint;
 mod key;
+mod publish;
+mod witness;
 
 pub use checkpoint::{CheckpointError, SignedCheckpoint};
 pub use key::{LogKey, LogKeyError};
+pub use publish::append_to;
+pub use witness::{WitnessFault, check_growth};

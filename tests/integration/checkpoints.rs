@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, signal};
+use crate::support::{Server, binary, signal};
 
 /// Runs the outsider's script; `None` without Python.
 fn verify(server: &Server, arguments: &[&str]) -> Option<Output> {
@@ -59,5 +59,62 @@ async fn an_outsider_verifies_the_whole_record() {
     fs::write(file.path(), earlier.replacen(lines[1], "6", 1)).unwrap();
     let forged = tokio::task::block_in_place(|| verify(&server, &["--checkpoint", earlier_file])).unwrap();
     assert!(String::from_utf8_lossy(&forged.stderr).contains("the signature is wrong"), "{forged:?}");
+    server.stop().await;
+}
+
+/// Runs a witness once. Returns its exit code and what it said.
+async fn witness(server: &Server, dir: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let mut command = binary();
+    command.args(["witness", &server.url(""), "--once", "--dir"]).arg(dir).args(more);
+    let output = command.output().await.unwrap();
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_witness_cosigns_growth_and_refuses_a_fork() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = [("ORION_SOURCES", "none"), ("ORION_DATA_DIR", data.path().to_str().unwrap())];
+    let state = tempfile::tempdir().unwrap();
+    let held = || fs::read_to_string(state.path().join("checkpoint")).unwrap();
+    let server = Server::start(&settings).await;
+    push(&server, 0..3).await;
+    let (code, said) = witness(&server, state.path(), &["--name", "witness.example.org"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    push(&server, 3..5).await;
+    let (code, said) = witness(&server, state.path(), &["--name", "witness.example.org"]).await;
+    assert!(code == Some(0) && said.contains("has 5 leaves (before 3)"), "{said}");
+    let cosigned = held();
+    assert!(cosigned.lines().any(|line| line.starts_with("— witness.example.org ")), "{cosigned}");
+    let file = state.path().join("checkpoint");
+    let verify = async || {
+        let mut command = binary();
+        command.args(["verify", "--dir"]).arg(data.path()).arg("--checkpoint").arg(&file);
+        command.arg("--key").arg(fs::read_to_string(state.path().join("log.pub")).unwrap().trim());
+        let output = command.output().await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (code, said) = verify().await;
+    assert!(code == Some(0) && said.contains("ok: 1 checkpoints of up to 5 leaves"), "{said}");
+    server.stop().await;
+    // The operator begins anew, with the same key.
+    for entry in fs::read_dir(data.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("orion.") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let server = Server::start(&settings).await;
+    push(&server, 10..12).await;
+    let (code, said) = witness(&server, state.path(), &[]).await;
+    assert!(code == Some(1) && said.contains("has 2 leaves, and had 5"), "{said}");
+    let (code, said) = verify().await;
+    assert!(code == Some(1) && said.contains("the end of the log was cut off"), "{said}");
+    push(&server, 12..20).await;
+    let (code, said) = witness(&server, state.path(), &[]).await;
+    assert!(code == Some(1) && said.contains("FORK"), "{said}");
+    assert_eq!(held(), cosigned, "it never goes back");
+    assert!(state.path().join("fork-10").is_file());
+    let (code, said) = verify().await;
+    assert!(code == Some(1) && said.contains("the history was rewritten"), "{said}");
     server.stop().await;
 }

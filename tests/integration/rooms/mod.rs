@@ -33,7 +33,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ("telemetry", "LogLimit Metrics"),
         ],
     ),
-    ("record", &[("config", "RecordSettings Secret"), ("store", "TreeHead")]),
+    ("record", &[("config", "RecordSettings Secret"), ("store", "Hash TreeHead")]),
     ("recordings", &[("domain", "*")]),
     ("ingest", &[("domain", "*"), ("pipeline", "Handle SubmitError"), ("telemetry", "Metrics SourceStates")]),
     (
@@ -190,17 +190,17 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ),
             (
                 "config",
-                "Auth ConfigError Environment Loaded ServerSettings Settings default_config \
+                "Auth ConfigError Environment Loaded Secret ServerSettings Settings default_config \
              parse_duration",
             ),
             ("domain", "*"),
             ("notify", "NotifyError test"),
-            ("record", "CheckpointError SignedCheckpoint"),
+            ("record", "CheckpointError LogKey LogKeyError SignedCheckpoint WitnessFault check_growth"),
             ("recordings", "ReadSummary"),
             ("sources", "PROVIDERS net providers"),
             (
                 "store",
-                "Examined ExportFormat Repair RepairMode Repaired SchemaState StoreError TreeHead VerifiedRecords backup \
+                "Examined ExportFormat Hash Repair RepairMode Repaired SchemaState StoreError TreeHead VerifiedRecords backup \
              check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
              repair schema_state verify_against",
             ),
