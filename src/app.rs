@@ -2,6 +2,7 @@
 
 mod access;
 mod alerts;
+mod checkpoints;
 mod checks;
 mod cluster;
 mod dashboards;
@@ -203,6 +204,8 @@ impl App {
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
         let reloader = Reloader::new(settings, source, &gateway, (&reads, listener.registry()), switch)?;
         let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
+        let log_key = access::log_key(settings)?;
+        checkpoints::publish(&settings.record, store.reader(), log_key.clone(), &tasks);
         let state = AppState {
             metatrader: ea,
             states,
@@ -229,6 +232,7 @@ impl App {
             agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
             notices: notices.clone(),
+            log_key,
             clock: wall.clone(),
             started: Instant::now(),
         };

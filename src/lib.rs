@@ -32,16 +32,17 @@
 //! | [`hub`] | the live state, and its delivery | domain, telemetry |
 //! | [`pipeline`] | the single writer | domain, engine, hub, store (its seam for writing), telemetry |
 //! | [`cluster`] | several nodes that share one log | config (its settings), domain, hub, pipeline (its handle), store (the copy), tasks, telemetry |
+//! | [`record`] | signed checkpoints of the log: the key, the notes, witnesses, publishing | config (its settings, secrets), store (the head of the tree) |
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
 //! | [`ingest`] | pushed signals, prices and events, alerts of TradingView, posts of Expert Advisors | domain, pipeline (its handle), telemetry |
 //! | [`sources`] | the sources of prices and signals that the server fetches or simulates; each provider with its settings | config (declaring settings), domain, pipeline (its handle), recordings, tasks, telemetry |
 //! | [`transport`] | the transports, and readers with a delay | hub, store (reading), pipeline (its handle), ingest, auth, listener, config, domain, tasks, telemetry |
 //! | [`dashboards`] | one folder for each dashboard: its wire formats, streams and routes, and their description | transport (what a stream is given), http (what a route is given), hub, store (reading), pipeline (its handle), ingest, auth, config, domain, listener (the peer), telemetry |
-//! | [`http`] | routes, the descriptions of routes and streams, ingest, history, the public stream, operations, the console, the interface for agents | transport (messages, descriptions, server-sent events, long polling), engine (its detectors), hub, store (reading), pipeline (its handle), ingest, auth, cluster (its state), config, domain, listener (the peer), notify (its states, LINE), telemetry |
+//! | [`http`] | routes, the descriptions of routes and streams, ingest, history, the public stream, operations, the console, the interface for agents | transport (messages, descriptions, server-sent events, long polling), engine (its detectors), hub, store (reading), pipeline (its handle), ingest, auth, cluster (its state), config, domain, listener (the peer), notify (its states, LINE), record (its checkpoints), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`notify`] | notices about signals to Telegram, LINE, Discord, Slack, ntfy, e-mail and a webhook | alerts (its client and signer), config, domain, hub (its seam for delivery), pipeline (its handle), sources (TLS, texts), store (reading), telemetry, transport (the signal's object) |
 //! | [`backtest`] | runs recordings through the engine's rules; calibrates the scores of recorded outcomes | domain, engine, recordings |
-//! | [`cli`] | the command line | auth, backtest, cluster (its commands), config, domain, notify (its test), recordings (their summary), sources (the list of providers), store |
+//! | [`cli`] | the command line | auth, backtest, cluster (its commands), config, domain, notify (its test), record (its checkpoints), recordings (their summary), sources (the list of providers), store |
 //! | [`app`] | builds and connects the rooms | all |
 //!
 //! `tests/integration/rooms/` checks these dependencies, item by item.
@@ -77,6 +78,7 @@ pub mod ingest;
 pub mod listener;
 pub mod notify;
 pub mod pipeline;
+pub mod record;
 pub mod recordings;
 pub mod sources;
 pub mod store;

@@ -58,6 +58,7 @@ fn run(cli: &Cli) -> Result<u8, u8> {
             }
         }
         Command::Cluster(command) => command.run(&load()?.settings, &mut io::stdout().lock()).map_err(failed),
+        Command::Witness(command) => command.run(clock::wall, &mut io::stdout().lock()).map_err(failed),
         Command::Notify(command) => {
             let (settings, clock) = (load()?.settings, std::sync::Arc::new(clock::wall));
             command.run(&settings, clock, &mut io::stdout().lock()).map_err(failed)

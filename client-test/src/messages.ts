@@ -484,6 +484,15 @@ export interface NetResult {
   readonly commission_r: number;
 }
 
+export interface LogConsistency {
+  /** The number of leaves of the earlier tree. */
+  readonly from: number;
+  /** The number of leaves of the later tree. */
+  readonly to: number;
+  /** The hashes of the proof, base64. */
+  readonly hashes: readonly string[];
+}
+
 /** The body of a request for a token. */
 export interface NewToken {
   /** How late its holder gets prices and signals, in whole seconds up to a day: a number, or a duration such as `15m`. */
@@ -892,6 +901,17 @@ export type PricesRequest = PriceRequest | {
   readonly prices: readonly PriceRequest[];
 };
 
+export interface ProvenLeaf {
+  /** The number of the leaf, from 0. */
+  readonly index: number;
+  /** The data of the leaf: JSON, to be hashed as it is. */
+  readonly data: string;
+  /** SHA-256 of a zero byte and the data, base64. */
+  readonly hash: string;
+  /** The hashes beside the way from the leaf to the root, base64. */
+  readonly path: readonly string[];
+}
+
 export interface Readiness {
   readonly parts: Readonly<Record<string, Part>>;
   /** Why the server is degraded. */
@@ -1003,6 +1023,14 @@ export interface SignalStateChange {
   readonly reason: string | null;
   readonly source: string;
   readonly cursor: string;
+}
+
+/** The proof that a signal is in the log. */
+export interface SignalProof {
+  /** The checkpoint that the paths lead to: a signed note, with the size and the root of the tree. */
+  readonly checkpoint: string;
+  /** A leaf for each change of the signal, and one for its outcome, oldest first. */
+  readonly leaves: readonly ProvenLeaf[];
 }
 
 export interface Signals {

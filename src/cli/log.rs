@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 
 use super::progress::ProgressLine;
 use super::{EXIT_DUE, EXIT_FAILURE, EXIT_OK};
+use crate::record::{CheckpointError, SignedCheckpoint};
 use crate::store::{
     self, ExportFormat, Repair, RepairMode, Repaired, SchemaState, StoreError, TreeHead, VerifiedRecords,
 };
@@ -28,8 +29,17 @@ pub enum LogCommand {
     ///
     /// The last two lines hold the hashes of the two ends, each of which covers all before it, and the number of leaves and the
     /// root of the tree over both: noted elsewhere, they also show a log that was cut at its end or written anew.
-    #[command(after_help = "Example:\n  orion-server verify --dir orion-backup.db")]
+    #[command(
+        after_help = "Example:\n  orion-server verify --dir orion-backup.db\n  orion-server verify --checkpoint checkpoint.txt"
+    )]
     Verify {
+        /// Also check that the log began as it was at earlier checkpoints: a file with one or more of them, as /log/checkpoint or
+        /// a witness has written it
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// The public key that has to have signed the checkpoints, as /log/key shows it; without it signatures are not checked
+        #[arg(long, value_name = "KEY", requires = "checkpoint")]
+        key: Option<String>,
         /// The log.
         #[command(flatten)]
         location: LogLocation,
@@ -128,6 +138,14 @@ pub enum CommandError {
         /// What the system says.
         error: io::Error,
     },
+    /// A file is no checkpoint, or not one of the log.
+    #[error("{}: {error}", .file.display())]
+    Checkpoint {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        error: CheckpointError,
+    },
     /// Outcomes have no CSV form.
     #[error("outcomes are exported as JSON: --format json")]
     OutcomesAsCsv,
@@ -141,7 +159,7 @@ impl CommandError {
         match self {
             Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
             Self::Store(error) => *error == StoreError::Output(io::ErrorKind::BrokenPipe),
-            Self::File { .. } | Self::OutcomesAsCsv => false,
+            Self::File { .. } | Self::Checkpoint { .. } | Self::OutcomesAsCsv => false,
         }
     }
 }
@@ -149,7 +167,7 @@ impl CommandError {
 impl LogCommand {
     /// Returns the location on the command line, if there is one.
     pub fn location(&self) -> Option<&Path> {
-        let (Self::Verify { location }
+        let (Self::Verify { location, .. }
         | Self::Export { location, .. }
         | Self::Backup { location, .. }
         | Self::Migrate { location, .. }
@@ -164,7 +182,8 @@ impl LogCommand {
     pub fn run(&self, location: &Path) -> Result<u8, CommandError> {
         let mut out = io::stdout().lock();
         let outcome = match self {
-            Self::Verify { .. } => verify(location, &mut out),
+            Self::Verify { checkpoint, key, .. } => checkpoints(checkpoint.as_deref(), key.as_deref())
+                .and_then(|earlier| verify(location, &earlier, &mut out)),
             Self::Export { outcomes: true, format: ExportFormat::Csv, .. } => Err(CommandError::OutcomesAsCsv),
             Self::Export { format, outcomes, output: None, .. } => {
                 let out = BufWriter::with_capacity(BUFFER, out);
@@ -198,9 +217,22 @@ impl LogCommand {
     }
 }
 
+/// Reads the heads of the checkpoints in a file, and checks their signatures when there is a key.
+fn checkpoints(file: Option<&Path>, key: Option<&str>) -> Result<Vec<TreeHead>, CommandError> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let wrong = |error| CommandError::Checkpoint { file: file.into(), error };
+    let text = fs::read_to_string(file).map_err(|error| CommandError::File { file: file.into(), error })?;
+    let read = |checkpoint: SignedCheckpoint| {
+        key.map_or(Ok(()), |key| checkpoint.verify(key))?;
+        Ok(*checkpoint.head())
+    };
+    let all = SignedCheckpoint::parse_all(&text).map_err(wrong)?;
+    all.into_iter().map(read).collect::<Result<_, _>>().map_err(wrong)
+}
+
 /// Prints the result of the verification; a broken chain is a result, not an error.
-fn verify(location: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
-    match store::verify(location) {
+fn verify(location: &Path, earlier: &[TreeHead], out: &mut impl Write) -> Result<u8, CommandError> {
+    match store::verify_against(location, earlier) {
         Ok(found) => {
             write!(out, "ok: {} events", found.events)?;
             if found.events > 0 {
@@ -216,9 +248,16 @@ fn verify(location: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
             writeln!(out, "ends: {} {}", store::hex(&found.hash), store::hex(&hash))?;
             let TreeHead { size, root } = found.tree;
             writeln!(out, "tree: {size} {}", BASE64_STANDARD.encode(root))?;
+            if let Some(last) = earlier.iter().map(|head| head.size).max() {
+                writeln!(out, "ok: {} checkpoints of up to {last} leaves", earlier.len())?;
+            }
             Ok(EXIT_OK)
         }
-        Err(StoreError::BrokenRecord(what) | StoreError::BrokenTree(what)) => {
+        Err(error @ StoreError::BrokenTree(_)) => {
+            writeln!(out, "broken: {error}").ok();
+            Ok(EXIT_FAILURE)
+        }
+        Err(StoreError::BrokenRecord(what)) => {
             writeln!(out, "broken: {what}").ok();
             Ok(EXIT_FAILURE)
         }

@@ -10,6 +10,7 @@ mod notify;
 mod progress;
 mod stored_tokens;
 mod token;
+mod witness;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -27,6 +28,7 @@ pub use log::{CommandError, LogCommand};
 pub use notify::{NotifyCommand, NotifyCommandError};
 pub use stored_tokens::TokenCommandError;
 pub use token::{NoSecret, TokenCommand, token};
+pub use witness::{WitnessCommand, WitnessError};
 
 use crate::config::{self, ConfigError, Environment, Loaded, Settings};
 use crate::sources::{PROVIDERS, providers};
@@ -125,6 +127,12 @@ pub enum Command {
     /// Make the log of a cluster, or show the state of its nodes
     #[command(subcommand, after_help = cluster::EXAMPLE)]
     Cluster(ClusterCommand),
+    /// Follow the log of another server, and cosign its checkpoints as long as it only grows
+    ///
+    /// Run it where the operator of that server has no access. It never goes back: a log that was cut off or rewritten is an error,
+    /// and the checkpoint that shows it is kept. Ends with 1 when the log was forked; with --once after any failed look.
+    #[command(after_help = witness::EXAMPLE)]
+    Witness(WitnessCommand),
     /// Try out the notices to Telegram, LINE, Discord, Slack, ntfy, e-mail or a webhook
     #[command(subcommand, after_help = notify::EXAMPLE)]
     Notify(NotifyCommand),

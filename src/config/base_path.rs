@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 const MAX_BYTES: usize = 128;
 
 /// The first segments of the server's own addresses: a base path that begins so would hide them.
-const OWN: [&str; 15] = [
+const OWN: [&str; 16] = [
     "api",
     "asyncapi.json",
     "docs",
     "health",
     "licenses",
+    "log",
     "mcp",
     "metrics",
     "monitoring",

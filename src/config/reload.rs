@@ -67,6 +67,7 @@ impl Settings {
             alerts,
             notify,
             cluster: _,
+            record: _,
             log,
             instruments,
         } = read.clone();

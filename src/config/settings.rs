@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::value::{self, duration};
 use super::{
     Alerts, Auth, ClusterSettings, CostSettings, DemoSettings, InstrumentEntry, InstrumentSet, Limits, List,
-    LogSettings, NotifySettings, PriceSettings, Providers, ReplaySettings, ServerSettings, SetupSettings,
-    SimulatorSettings, SourceSettings, TradingviewSettings,
+    LogSettings, NotifySettings, PriceSettings, Providers, RecordSettings, ReplaySettings, ServerSettings,
+    SetupSettings, SimulatorSettings, SourceSettings, TradingviewSettings,
 };
 use crate::domain::LevelLimits;
 
@@ -27,6 +27,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is kept on disk.
     pub data: DataSettings,
+    /// The signed checkpoints of the log.
+    pub record: RecordSettings,
     /// The sources that run by themselves.
     pub sources: SourceSettings,
     /// The simulator.
@@ -84,6 +86,7 @@ impl Default for Settings {
             server: ServerSettings::default(),
             limits: Limits::default(),
             data: DataSettings::default(),
+            record: RecordSettings::default(),
             sources: SourceSettings::default(),
             simulator: SimulatorSettings::default(),
             replay: ReplaySettings::default(),

@@ -49,6 +49,7 @@ impl Settings {
         self.setups.check()?;
         self.trading_costs(&instruments)?;
         self.alerts.check()?;
+        self.record.check()?;
         self.cluster.check()?;
         self.notify.check(&instruments)?;
         if self.cluster.is_on() && self.sources.runs(SourceSettings::REPLAY) {
@@ -183,6 +184,7 @@ impl Settings {
             ("alerts.webhook_url", &self.alerts.webhook_url),
             ("alerts.webhook_secret", &self.alerts.webhook_secret),
             ("cluster.credentials", &self.cluster.credentials),
+            ("record.key", &self.record.key),
         ];
         for (key, token) in tokens {
             check_mask(key, token.as_ref())?;
@@ -219,6 +221,7 @@ impl Settings {
             ("alerts.pending_for", self.alerts.pending_for, Duration::ZERO, HOUR),
             ("alerts.repeat_every", self.alerts.repeat_every, Duration::ZERO, 7 * DAY),
             ("alerts.no_signal_after", self.alerts.no_signal_after, Duration::ZERO, 30 * DAY),
+            ("record.publish_interval", self.record.publish_interval, 60 * SECOND, DAY),
             ("cluster.lease", self.cluster.lease, 500 * MS, 60 * SECOND),
             ("orion.alarm_window", self.orion.alarm_window, Duration::ZERO, DAY),
             ("aria.catch_up", self.aria.catch_up, SECOND, 600 * SECOND),

@@ -82,6 +82,9 @@ pub(super) fn complete(mut api: OpenApi, base: &BasePath) -> OpenApi {
         .build();
     // Without a base path relative to this document, so that it also holds behind a proxy that removes one.
     api.servers = Some(vec![Server::new(if base.as_str().is_empty() { "." } else { base.as_str() })]);
+    // The router's form of a parameter that goes on over slashes.
+    let paths = std::mem::take(&mut api.paths.paths).into_iter();
+    api.paths.paths = paths.map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     api.paths.paths.values_mut().flat_map(operations).for_each(complete_operation);
     let components = api.components.get_or_insert_with(Components::new);
     components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());

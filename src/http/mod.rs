@@ -19,6 +19,7 @@ mod history;
 pub mod host;
 mod ingest;
 mod killzones;
+mod log;
 mod market;
 mod mcp;
 mod notices;
@@ -58,6 +59,7 @@ use crate::ingest::metatrader::MetaTrader;
 use crate::listener::ConnectionRegistry;
 use crate::notify::Notices;
 use crate::pipeline::Feeds;
+use crate::record::LogKey;
 use crate::store::Reader;
 use crate::telemetry::{Metrics, Readiness, SourceStates};
 use crate::transport::Gateway;
@@ -129,6 +131,8 @@ pub struct AppState {
     pub cluster: Option<ClusterHandle>,
     /// The notices about signals.
     pub notices: Notices,
+    /// The key that signs checkpoints of the log.
+    pub log_key: Arc<LogKey>,
     /// The wall clock.
     pub clock: WallClock,
     /// The start of the process, for its uptime.

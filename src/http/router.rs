@@ -11,8 +11,8 @@ use super::describe::{Group, complete, grouped};
 use super::error::ApiError;
 use super::mcp::AgentInterface;
 use super::{
-    AppState, admin, cluster, console, detections, document, history, ingest, killzones, market, mcp, notices, observe,
-    ops, outcomes, overview, presence, reload, replay, sources, start, stats, stream, tokens, webhooks,
+    AppState, admin, cluster, console, detections, document, history, ingest, killzones, log, market, mcp, notices,
+    observe, ops, outcomes, overview, presence, reload, replay, sources, start, stats, stream, tokens, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -50,6 +50,11 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(history::signals))
         .routes(routes!(ingest::signal))
         .routes(limited(routes!(history::signal)))
+        .routes(limited(routes!(log::proof)))
+        .routes(routes!(log::checkpoint))
+        .routes(routes!(log::key))
+        .routes(limited(routes!(log::tile)))
+        .routes(limited(routes!(log::consistency)))
         .routes(routes!(ingest::update))
         .routes(routes!(market::prices))
         .routes(routes!(ingest::prices))

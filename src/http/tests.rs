@@ -128,6 +128,7 @@ impl Server {
             readiness: Arc::default(),
             agents: None,
             cluster: None,
+            log_key: Arc::new(crate::record::LogKey::of_file(&dir.path().join("log.key")).unwrap()),
             clock: Arc::new(now),
             started: Instant::now(),
         };

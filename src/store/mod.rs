@@ -34,6 +34,7 @@ mod open;
 mod outcomes;
 mod passing;
 mod place;
+mod proofs;
 mod queries;
 mod reader;
 mod repair;
@@ -77,6 +78,7 @@ pub use faults::DiskFault;
 pub use inspect::{Examined, examine};
 pub use open::Recovered;
 pub use place::{NotWritable, check_writable, foreign_filesystem, foreign_warning};
+pub use proofs::LeafProof;
 pub use queries::{HistoryPage, HistoryQuery, SignalChange, Since, StateRow};
 pub use reader::Reader;
 pub use repair::{Repair, RepairMode, Repaired, repair};
@@ -84,7 +86,7 @@ pub use replica::{LocalLog, LogHeads, ReplicaPlace, Replicated, ReplicatedBatch}
 pub use timeline::{Timeline, TimelineEntry};
 pub use tree::TreeHead;
 pub use upgrade::{SchemaState, schema_state};
-pub use verify::{Verified, VerifiedRecords, verify};
+pub use verify::{Verified, VerifiedRecords, verify, verify_against};
 pub use write_queue::AppendReceipt;
 pub use writer::Health;
 

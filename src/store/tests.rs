@@ -19,6 +19,7 @@ use crate::domain::{
 
 mod as_of;
 mod damage;
+mod forgery;
 mod merkle;
 mod migration;
 mod records;

@@ -18,7 +18,7 @@ use super::row::DamagedRow;
 use super::{checked, outcomes, schema};
 
 /// The table.
-const TABLE: &str = "tree";
+pub(super) const TABLE: &str = "tree";
 /// The bytes of a hash.
 const HASH_BYTES: usize = 32;
 
@@ -52,6 +52,10 @@ pub(super) struct TreeEnd {
 }
 
 impl TreeEnd {
+    /// The end of the tree of an empty log.
+    #[cfg(test)]
+    pub(super) const START: Self = Self { size: 0, event: 0, record: 0 };
+
     /// Appends the leaf of an entry.
     pub(super) fn append(&mut self, transaction: &Connection, entry: Entry, data: &str) -> rusqlite::Result<()> {
         let kind = match entry {
@@ -141,7 +145,7 @@ fn stored(connection: &Connection, leaf: u64, level: usize) -> rusqlite::Result<
 }
 
 /// Reads hashes by the numbers that the tree's algorithms use.
-struct StoredHashes<'a> {
+pub(super) struct StoredHashes<'a> {
     connection: &'a Connection,
     /// The error of the last read, because the algorithms have no room for it.
     error: RefCell<Option<rusqlite::Error>>,
@@ -161,7 +165,7 @@ impl HashReader for StoredHashes<'_> {
 }
 
 /// Runs one of the tree's algorithms on the stored hashes.
-fn on_stored<T>(
+pub(super) fn on_stored<T>(
     connection: &Connection,
     run: impl FnOnce(&StoredHashes<'_>) -> Result<T, tlog_tiles::Error>,
 ) -> rusqlite::Result<T> {
@@ -177,13 +181,68 @@ pub(super) fn root(connection: &Connection, size: u64) -> rusqlite::Result<Hash>
     on_stored(connection, |reader| tree_hash(size, reader)).map(|root| root.0)
 }
 
+/// Returns the number of leaves and the root of the whole tree.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<TreeHead> {
+    let size = end(connection)?.size;
+    Ok(TreeHead { size, root: root(connection, size)? })
+}
+
+/// Returns the entry and the hash of a leaf.
+pub(super) fn leaf(connection: &Connection, leaf: u64) -> rusqlite::Result<(Entry, Hash)> {
+    let sql = "SELECT leaf, kind, event, record, hashes FROM tree WHERE leaf = ?1";
+    let row = connection.prepare_cached(sql)?.query_row([leaf], LeafRow::read)?;
+    let damaged = || DamagedRow { table: TABLE, key: leaf.to_string() };
+    let hash = row.hashes.first_chunk::<HASH_BYTES>().copied().ok_or_else(damaged)?;
+    Ok((row.entry(), hash))
+}
+
+/// Returns the leaf of an entry in the tree of `size` leaves, if it has one; else another one. The numbers of both kinds ascend.
+pub(super) fn leaf_of(connection: &Connection, size: u64, entry: Entry) -> rusqlite::Result<u64> {
+    let mut select = connection.prepare_cached("SELECT event, record FROM tree WHERE leaf = ?1")?;
+    let (mut low, mut high) = (0, size.saturating_sub(1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let (event, record): (u64, u64) = select.query_row([middle], |row| row.try_into())?;
+        let is_there = match entry {
+            Entry::Event(seq) => event >= seq,
+            Entry::Record(seq) => record >= seq,
+        };
+        if is_there {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(low)
+}
+
+/// Checks that the tree began as it was at earlier checkpoints.
+pub(super) fn check_earlier(connection: &Connection, file: &Path, earlier: &[TreeHead]) -> Result<(), StoreError> {
+    let sqlite = |error| StoreError::sqlite(file, &error);
+    let found = end(connection).map_err(sqlite)?.size;
+    for TreeHead { size, root: expected } in earlier {
+        if *size > found {
+            let what = format!("it has {found} leaves, and the checkpoint {size}: the end of the log was cut off");
+            return Err(StoreError::BrokenTree(what));
+        }
+        if root(connection, *size).map_err(sqlite)? != *expected {
+            let what = format!(
+                "its first {size} leaves have another root than the checkpoint: the history was rewritten, or the checkpoint is \
+                 that of another log"
+            );
+            return Err(StoreError::BrokenTree(what));
+        }
+    }
+    Ok(())
+}
+
 /// Removes the leaves of entries after these.
 pub(super) fn rewind(transaction: &Connection, event: u64, record: u64) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM tree WHERE event > ?1 OR record > ?2", [event, record]).map(drop)
 }
 
 /// Returns the data of an entry's leaf; `None` when the log does not have the entry.
-fn data(connection: &Connection, entry: Entry) -> rusqlite::Result<Option<String>> {
+pub(super) fn data(connection: &Connection, entry: Entry) -> rusqlite::Result<Option<String>> {
     match entry {
         Entry::Event(seq) => {
             let mut event = connection.prepare_cached(StoredEvent::AFTER)?;
@@ -286,7 +345,7 @@ pub(super) fn check(connection: &Connection, file: &Path, most: u64) -> Result<T
             last.event, last.record
         )));
     }
-    Ok(TreeHead { size, root: root(connection, size).map_err(sqlite)? })
+    head(connection).map_err(sqlite)
 }
 
 /// Copies the tree of a damaged log as far as it fits what was copied before, and appends the leaves of all other entries. Returns

@@ -54,6 +54,14 @@ pub struct VerifiedRecords {
 /// what was written; [`StoreError::BrokenRecord`] for the first such record, or the first confirmed signal without one;
 /// [`StoreError::BrokenTree`] when the tree does not fit them; [`StoreError::Damaged`] for any other damaged row or an unreadable file.
 pub fn verify(place: &Path) -> Result<Verified, StoreError> {
+    verify_against(place, &[])
+}
+
+/// Verifies the log as [`verify`] does, and that its tree began as it was at `earlier` checkpoints.
+///
+/// # Errors
+/// As [`verify`]; [`StoreError::BrokenTree`] when the log was cut off before a checkpoint, or is another one up to there.
+pub fn verify_against(place: &Path, earlier: &[TreeHead]) -> Result<Verified, StoreError> {
     // Read before the log, to which a running server only appends.
     let guarded = WatermarkCheck::read(place)?;
     let (file, connection) = match offline::open(place) {
@@ -64,6 +72,7 @@ pub fn verify(place: &Path) -> Result<Verified, StoreError> {
     // One snapshot for all checks, whatever is appended or pruned meanwhile.
     let snapshot = connection.unchecked_transaction().map_err(sqlite)?;
     let found = verify_all(&snapshot, &file)?;
+    tree::check_earlier(&snapshot, &file, earlier)?;
     guarded.check(&snapshot, &file)?;
     Ok(found)
 }

@@ -13,6 +13,7 @@ mod backtesting;
 mod below_a_path;
 mod bots;
 mod calibrating;
+mod checkpoints;
 mod client_logs;
 mod clocks;
 mod cluster;

@@ -197,6 +197,11 @@ pub(crate) fn routes() -> Vec<Route> {
     let mut routes = routes_with_a_body();
     routes.extend([
         get(Readers, "/api/signals/{id}", "/api/signals/mark-77"),
+        get(Readers, "/api/signals/{id}/proof", "/api/signals/mark-77/proof"),
+        get(Readers, "/api/log/consistency", "/api/log/consistency?from=1"),
+        get(Readers, "/log/checkpoint", "/log/checkpoint"),
+        get(Readers, "/log/tile/{*tile}", "/log/tile/entries/000.p/1"),
+        get(Everybody, "/log/key", "/log/key"),
         get(Readers, "/api/bars", "/api/bars?symbol=EURUSD&interval=1m"),
         get(Readers, "/api/detections", "/api/detections?symbol=EURUSD"),
         get(Readers, "/api/replay", last_minute()),

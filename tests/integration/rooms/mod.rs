@@ -13,7 +13,7 @@ use uses::{Crate, Use};
 
 /// Room → rooms that it may use, and what of them: `*` for everything that is public, else paths with everything below
 /// them. The same table stands in `src/lib.rs` for readers.
-const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
+const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
     ("domain", &[]),
     ("config", &[("domain", "*")]),
     ("telemetry", &[("config", "LogSettings LogFormat"), ("domain", "*")]),
@@ -33,6 +33,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("telemetry", "LogLimit Metrics"),
         ],
     ),
+    ("record", &[("config", "RecordSettings Secret"), ("store", "Hash TreeHead")]),
     ("recordings", &[("domain", "*")]),
     ("ingest", &[("domain", "*"), ("pipeline", "Handle SubmitError"), ("telemetry", "Metrics SourceStates")]),
     (
@@ -122,7 +123,8 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
                 "Answered ErrorBody EventsAnswer MalformedBody PricesAnswer Push PushError SignalAnswer metatrader \
              tradingview::AlertAnswer parse_json tradingview::TradingView trimmed",
             ),
-            ("store", "HistoryQuery Reader Since StoreError"),
+            ("record", "LogKey SignedCheckpoint"),
+            ("store", "HistoryQuery LeafProof Reader Since StoreError TreeHead"),
             (
                 "telemetry",
                 "Budget Condition LogLimit Metrics Phase Readiness Reject SourceState SourceStates SourceStatus",
@@ -193,18 +195,19 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ),
             (
                 "config",
-                "Auth ConfigError Environment Loaded Problem ServerSettings Settings default_config \
+                "Auth ConfigError Environment Loaded Problem Secret ServerSettings Settings default_config \
              parse_duration",
             ),
             ("domain", "*"),
             ("notify", "NotifyError test"),
+            ("record", "CheckpointError LogKey LogKeyError SignedCheckpoint WitnessFault check_growth"),
             ("recordings", "ReadSummary"),
             ("sources", "PROVIDERS net providers"),
             (
                 "store",
-                "Examined ExportFormat Repair RepairMode Repaired SchemaState StoreError TreeHead VerifiedRecords backup \
+                "Examined ExportFormat Hash Repair RepairMode Repaired SchemaState StoreError TreeHead VerifiedRecords backup \
              check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
-             repair schema_state stored_outcomes verify",
+             repair schema_state stored_outcomes verify_against",
             ),
         ],
     ),

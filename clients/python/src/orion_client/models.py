@@ -339,6 +339,12 @@ class LineRequest(TypedDict):
     dry_run: NotRequired[bool | None]
     """Only validate the signal: nothing is sent."""
 
+LogConsistency = TypedDict("LogConsistency", {
+    "from": "int",
+    "to": "int",
+    "hashes": "list[str]",
+})
+
 
 class MarketHours(TypedDict):
     """The hours of an instrument's market."""
@@ -678,6 +684,17 @@ class PricesRequest2(TypedDict):
 PricesRequest: TypeAlias = "PriceRequest | PricesRequest2"
 """A price, or up to 1,000 of them."""
 
+
+class ProvenLeaf(TypedDict):
+    index: int
+    """The number of the leaf, from 0."""
+    data: str
+    """The data of the leaf: JSON, to be hashed as it is."""
+    hash: str
+    """SHA-256 of a zero byte and the data, base64."""
+    path: list[str]
+    """The hashes beside the way from the leaf to the root, base64."""
+
 Quality: TypeAlias = 'Literal["live", "delayed", "stale", "closed", "simulated", "replayed"]'
 """The reliability of a published price."""
 
@@ -824,6 +841,14 @@ class SignalLife(TypedDict):
     outcome: NotRequired[TradeOutcome]
     """The outcome of the trade, once it is known."""
     position: NotRequired[Position]
+
+
+class SignalProof(TypedDict):
+    """The proof that a signal is in the log."""
+    checkpoint: str
+    """The checkpoint that the paths lead to: a signed note, with the size and the root of the tree."""
+    leaves: list[ProvenLeaf]
+    """A leaf for each change of the signal, and one for its outcome, oldest first."""
 
 
 class SignalRequest(TypedDict):
