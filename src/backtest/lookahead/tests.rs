@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::parts::{CheckedKind, OutputSeries, OutputValue};
 use super::report::SeriesCheck;
 use super::*;
-use crate::domain::{Instruments, RecordingOptions, SetupRules, parse_time};
+use crate::domain::{Instruments, RecordingOptions, SetupRules, TradingCosts, parse_time};
 
 /// Market data of real brokers; not everybody has it.
 const RECORDED: &str = "../shared/domain/data";
@@ -18,7 +18,8 @@ fn options() -> LookaheadOptions {
     let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());
     let reading = RecordingOptions::default();
     let now = parse_time("2026-11-28T12:00:00Z").unwrap();
-    let run = RunOptions { instruments, ttl: Duration::from_mins(5), rules: SetupRules::default(), reading, now };
+    let (ttl, rules, costs) = (Duration::from_mins(5), SetupRules::default(), TradingCosts::default());
+    let run = RunOptions { instruments, ttl, rules, costs, reading, now };
     LookaheadOptions { run, interval: BarInterval::OneMinute, swing: 5 }
 }
 

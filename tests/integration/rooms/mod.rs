@@ -189,7 +189,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ),
             (
                 "backtest",
-                "BacktestError BacktestReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run sweep",
+                "BacktestError BacktestReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run spread_sensitivity sweep",
             ),
             (
                 "config",
