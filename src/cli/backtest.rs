@@ -14,7 +14,8 @@ use super::progress::ProgressLine;
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::backtest::{
     BacktestError, BacktestReport, EventsOptions, EventsReport, GridError, LookaheadOptions, LookaheadReport,
-    RunOptions, SweepError, SweptSetting, Variant, detector_events, grid, lookahead_check, run, sweep,
+    RunOptions, SweepError, SweptSetting, Variant, detector_events, grid, lookahead_check, run, spread_sensitivity,
+    sweep,
 };
 use crate::config::{ConfigError, Problem, Settings};
 use crate::domain::{
@@ -67,12 +68,13 @@ pub struct BacktestCommand {
     /// Where to write the result as JSON; - for standard output
     #[arg(long, value_name = "FILE", conflicts_with = "events")]
     json: Option<PathBuf>,
-    /// Where to write the report as a page with charts
+    /// Where to write the report as a page with charts: prices with the signals, the R curve, months, wider spreads; of a sweep, the
+    /// sensitivity to each setting
     #[arg(long, value_name = "FILE", conflicts_with = "detectors")]
     html: Option<PathBuf>,
     /// Run every combination of settings, KEY=FROM:TO:STEP or KEY=VALUE,VALUE; may be given again for another setting. Reports
     /// the best with the number of tries (docs/setups.md)
-    #[arg(long, value_name = "KEY=VALUES", conflicts_with_all = ["detectors", "html"])]
+    #[arg(long, value_name = "KEY=VALUES", conflicts_with = "detectors")]
     sweep: Vec<SweptSetting>,
     /// With --sweep: share of the trading days, in percent, that is held out at the end: no setting is chosen in it [default: 30]
     #[arg(long, value_name = "PERCENT", requires = "sweep", value_parser = clap::value_parser!(u8).range(0..=90))]
@@ -277,8 +279,12 @@ impl BacktestCommand {
             runs.push(run);
         }
         progress.clear();
-        let report = BacktestReport::new(runs, &options.costs);
+        let mut report = BacktestReport::new(runs, &options.costs);
         if let Some(out) = &self.html {
+            let mut progress = ProgressLine::new("wider spreads");
+            let others = spread_sensitivity(recordings, &options, |done| progress.report((done * 100.0) as u8));
+            progress.clear();
+            report = report.with_spreads(&others?);
             write(out, report.html().as_bytes())?;
         }
         self.write_report(&report, || report.table())
@@ -311,6 +317,9 @@ impl BacktestCommand {
         })?;
         for ((file, _), read) in recordings.iter().zip(&report.read) {
             print_read_summary(&file.display().to_string(), read, &mut io::stderr()).ok();
+        }
+        if let Some(out) = &self.html {
+            write(out, report.html().as_bytes())?;
         }
         self.write_report(&report, || report.table())
     }

@@ -191,7 +191,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ),
             (
                 "backtest",
-                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run sweep",
+                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run spread_sensitivity sweep",
             ),
             (
                 "config",
