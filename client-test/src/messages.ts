@@ -474,6 +474,15 @@ export interface SignalRequest {
   readonly dry_run?: boolean | null;
 }
 
+export interface LogConsistency {
+  /** The number of leaves of the earlier tree. */
+  readonly from: number;
+  /** The number of leaves of the later tree. */
+  readonly to: number;
+  /** The hashes of the proof, base64. */
+  readonly hashes: readonly string[];
+}
+
 /** The result of a position after its costs, in R. */
 export interface NetResult {
   /** `r` less slippage and commission. */
@@ -482,15 +491,6 @@ export interface NetResult {
   readonly slippage_r: number;
   /** The commission of the whole position. */
   readonly commission_r: number;
-}
-
-export interface LogConsistency {
-  /** The number of leaves of the earlier tree. */
-  readonly from: number;
-  /** The number of leaves of the later tree. */
-  readonly to: number;
-  /** The hashes of the proof, base64. */
-  readonly hashes: readonly string[];
 }
 
 /** The body of a request for a token. */
