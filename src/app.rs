@@ -123,8 +123,7 @@ struct App {
 impl App {
     fn start(tcp: TcpListener, settings: &Settings, joined: Option<Joined>) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
-        let metrics = new_metrics()?;
-        let instruments = Arc::new(settings.instruments()?);
+        let (metrics, instruments) = (new_metrics()?, Arc::new(settings.instruments()?));
         let epoch = joined.as_ref().map(|joined| &*joined.epoch);
         let (first, (store, recovered)) = FirstRun::begin(settings, || open_store(settings, &metrics, epoch))?;
         let hub = live_hub(settings, &recovered, &metrics);
@@ -169,6 +168,7 @@ impl App {
         watch_store(&store, &tasks);
         let writer = WriterSide {
             settings: settings.clone(),
+            costs: settings.trading_costs(&instruments)?,
             gateway: gateway.clone(),
             states: states.clone(),
             feeds: feeds.clone(),

@@ -36,6 +36,7 @@ def stats(outcomes):
         peak = max(peak, total)
         deepest = max(deepest, peak - total)
     mean = lambda values: math.fsum(values) / n if n else None
+    net = [o["net"]["r"] for o in trades if "net" in o]
     return {
         "signals": len(outcomes), "trades": n, "few": n < 30, "with_gap": sum(o["gap_seconds"] > 0 for o in trades), "classes": dict(Counter(o["class"] for o in outcomes)),
         "win_rate": wilson(sum(r > 0 for r in results), n),
@@ -44,6 +45,16 @@ def stats(outcomes):
         "profit_factor": wins / losses if losses > 0 else None, "max_drawdown_r": deepest,
         "mean_mfe": mean([o["mfe"] for o in trades]), "mean_mae": mean([o["mae"] for o in trades]),
         "brier": mean([(o["confidence"] - (o["targets_hit"] > 0)) ** 2 for o in trades]),
+    } | ({"net": net_stats(net)} if net else {})
+
+
+def net_stats(results):
+    wins, losses = sum(r for r in results if r > 0), -sum(r for r in results if r < 0)
+    sums = [math.fsum(results[:k]) for k in range(len(results) + 1)]
+    return {
+        "trades": len(results), "win_rate": wilson(sum(r > 0 for r in results), len(results)), "expectancy_r": math.fsum(results) / len(results),
+        "total_r": math.fsum(results), "profit_factor": wins / losses if losses > 0 else None,
+        "max_drawdown_r": max(max(sums[:k + 1]) - sums[k] for k in range(len(sums))),
     }
 
 
@@ -78,8 +89,8 @@ changes = {change["id"]: change for change in report["changes"]}
 for outcome in outcomes:
     signal = changes[outcome["signal"]]
     assert signal["status"] == "confirmed" and (signal["entry_price"], signal["stop_loss"]) == (outcome["entry"], outcome["stop"])
-    if outcome["class"] in ("interrupted", "unmeasured"):
-        assert outcome["r"] == 0 and outcome["fill"] is None, outcome
+    if outcome["class"] in ("interrupted", "unmeasured") or outcome["fill"] is None:
+        assert outcome["r"] == 0 and outcome["fill"] is None and outcome["class"] not in ("targets", "stop", "ambiguous", "expired"), outcome
         continue
     sign, risk = (1 if signal["direction"] == "long" else -1), abs(signal["entry_price"] - signal["stop_loss"])
     shares = [float(mode.split()[-1].rstrip("%")) / 100 for mode in signal["tp_modes"]]
@@ -92,4 +103,14 @@ for outcome in outcomes:
     elif outcome["class"] in ("stop", "ambiguous"):
         assert abs(closed + rest * outcome["mae"] - outcome["r"]) <= 1e-9 and outcome["mae"] <= sign * (signal["stop_loss"] - outcome["fill"]) / risk + 1e-9, outcome
     numbers += 1
+    if "net" in outcome:
+        # Half of the slippage of a round trip at the market for the entry, unless by a limit order, and the rest for what no target closed.
+        fills = (outcome.get("order", "market") == "market") + rest
+        net, costs = outcome["net"], report.get("costs", {})
+        assert outcome["class"] not in ("not_filled", "interrupted", "unmeasured"), outcome
+        assert abs(outcome["r"] - net["slippage_r"] - net["commission_r"] - net["r"]) <= 1e-9, outcome
+        for cost, of in (("slippage", fills), ("commission", 1)):
+            if cost in costs:
+                assert abs(net[f"{cost}_r"] - costs[cost] * of / risk) <= 1e-9, (cost, outcome)
+                numbers += 1
 print(json.dumps({"numbers": numbers, "trades": report["statistics"]["all"]["trades"]}))

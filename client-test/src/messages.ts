@@ -84,6 +84,14 @@ export interface AnsweredSignalAnswer {
   readonly ignored?: readonly string[];
 }
 
+/** What a mapping did to the score of a signal. */
+export interface AppliedCalibration {
+  /** The version of the mapping. */
+  readonly version: string;
+  /** The model score that it was given; `confidence` is what became of it. */
+  readonly score: number;
+}
+
 /** A bar. */
 export interface Bar {
   readonly time: string;
@@ -147,6 +155,8 @@ export interface Stats {
   readonly mean_mae: number | null;
   /** The mean squared error of the model score against "first target before the stop". A constant score of 0.5 has 0.25. */
   readonly brier: number | null;
+  /** The results after slippage and commission, of the trades that have them; absent when none has. */
+  readonly net?: NetStats;
 }
 
 /** A rate with its confidence interval (Wilson, 95 %). */
@@ -157,6 +167,21 @@ export interface RateEstimate {
   readonly low: number;
   /** Upper bound. */
   readonly high: number;
+}
+
+/** Statistics of results after slippage and commission. */
+export interface NetStats {
+  /** The trades with such a result. */
+  readonly trades: number;
+  readonly win_rate: RateEstimate | null;
+  /** The mean result. */
+  readonly expectancy_r: number;
+  /** The sum of all results. */
+  readonly total_r: number;
+  /** The sum of the wins divided by the sum of the losses; `None` without losses. */
+  readonly profit_factor: number | null;
+  /** The maximum fall of the running sum below its previous maximum; at least 0. */
+  readonly max_drawdown_r: number;
 }
 
 export interface Budget {
@@ -258,6 +283,9 @@ export interface EndRequest {
   /** Only validate: nothing is published. */
   readonly dry_run?: boolean | null;
 }
+
+/** How a position is entered after the confirmation of its signal. */
+export type EntryOrder = "market" | "limit";
 
 /** The body of every JSON error. */
 export interface ErrorBody {
@@ -445,6 +473,16 @@ export interface LogConsistency {
   readonly hashes: readonly string[];
 }
 
+/** The result of a position after its costs, in R. */
+export interface NetResult {
+  /** `r` less slippage and commission. */
+  readonly r: number;
+  /** The slippage of all fills at the market. */
+  readonly slippage_r: number;
+  /** The commission of the whole position. */
+  readonly commission_r: number;
+}
+
 /** The body of a request for a token. */
 export interface NewToken {
   /** How late its holder gets prices and signals, in whole seconds up to a day: a number, or a duration such as `15m`. */
@@ -472,7 +510,7 @@ export interface Outcomes {
   readonly outcomes: readonly TradeOutcome[];
 }
 
-/** The record of one confirmed signal. `r` is `Σ share·dir·(exit − fill)/|entry − stop|`, where the fill is the first price after the confirmation and the levels are those that the signal was confirmed with; a gap through the stop exits at the first price beyond. `mfe` and `mae` are the best and the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other way round; costs beyond the spread are not in it. */
+/** The record of one confirmed signal. `r` is `Σ share·dir·(exit − fill)/|entry − stop|`, where the fill is the first price after the confirmation and the levels are those that the signal was confirmed with; a gap through the stop exits at the first price beyond. `mfe` and `mae` are the best and the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other way round; costs beyond the spread are only in `net`. */
 export interface TradeOutcome {
   /** The signal. */
   readonly signal: string;
@@ -485,8 +523,10 @@ export interface TradeOutcome {
   readonly killzone: Killzone;
   /** The source of the signal. */
   readonly source: string;
-  /** Its model score, 0–1. */
+  /** Its model score, 0–1; with `calibration`, what a mapping made of it. */
   readonly confidence: number;
+  /** The mapping that was applied to the model score; absent without one. */
+  readonly calibration?: AppliedCalibration;
   readonly feed: Feed | null;
   /** Its entry. */
   readonly entry: number | null;
@@ -512,6 +552,10 @@ export interface TradeOutcome {
   readonly mae: number;
   /** The seconds, rounded up, for which the server was down during the record; 0 when there was no gap. */
   readonly gap_seconds?: number;
+  /** How the position was entered; absent for `market`. */
+  readonly order?: EntryOrder;
+  /** The result after slippage and commission; absent without a position, and where the settings have neither. */
+  readonly net?: NetResult;
 }
 
 /** The kinds of setups. */
@@ -937,6 +981,8 @@ export interface Signal {
   /** Why it was invalidated: `timeout`, `stop_touched`, `manual` and others. */
   readonly invalidation: string | null;
   readonly source: string;
+  /** The mapping that made `confidence` of the model score, if the operator applies one. */
+  readonly calibration?: AppliedCalibration;
 }
 
 export interface SignalLife {
@@ -1104,6 +1150,8 @@ export interface OrionSignal {
   /** Why it was invalidated: `timeout`, `stop_touched`, `manual` and others. */
   readonly invalidation: string | null;
   readonly source: string;
+  /** The mapping that made `confidence` of the model score, if the operator applies one. */
+  readonly calibration?: AppliedCalibration;
 }
 
 /** A channel. `user`: the messages for one user, only over Socket.IO. */

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{dashboards, desk, sources};
 use crate::cluster::{ClusterHandle, Joined, NodeStart, Term, TermRunner};
 use crate::config::{Settings, SourceSettings};
-use crate::domain::WallClock;
+use crate::domain::{TradingCosts, WallClock};
 use crate::engine::Engine;
 use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Feeds, Handle, MAX_QUIET, Pipeline, Request};
@@ -26,6 +26,7 @@ const SOURCES_END: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct WriterSide {
     pub(super) settings: Settings,
+    pub(super) costs: TradingCosts,
     pub(super) gateway: Arc<Gateway>,
     pub(super) states: SourceStates,
     pub(super) feeds: Feeds,
@@ -60,7 +61,8 @@ impl WriterSide {
         let mut engine = Engine::new(gateway.instruments.clone(), settings.signals.ttl, quiet_beats as u32)
             .with_rules(sources::price_rules(settings))
             .with_level_limits(settings.signals.level_limits())
-            .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price);
+            .with_setups(settings.setups.rules(), settings.signals.confirm_pushed_by_price)
+            .with_costs(self.costs.clone());
         // A recording is from another time: the recovered state does not fit to it.
         if !replaying {
             engine.warm_up(recovered.minutes);

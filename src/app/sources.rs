@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 
 use crate::config::{PriceSettings, ReplaySpeed, Settings, SourceSettings};
 use crate::domain::{Instruments, Session, SourceName, WallClock};
@@ -28,9 +29,13 @@ pub(super) fn silence_limit(prices: PriceSettings, instruments: Arc<Instruments>
 
 /// Whether the market of any instrument is open.
 pub(super) fn market_is_open(instruments: &Instruments) -> bool {
-    let now = clock::wall();
-    let follows = |session: Session| session != Session::Always && session.is_open(now);
-    instruments.iter().any(|instrument| follows(instrument.session))
+    any_is_open(instruments.iter().map(|instrument| instrument.session), clock::wall())
+}
+
+/// One that never closes counts only where there are no others: beside them, a weekend would count as open hours.
+fn any_is_open(sessions: impl Iterator<Item = Session>, now: DateTime<Utc>) -> bool {
+    let mut closing = sessions.filter(|session| *session != Session::Always).peekable();
+    closing.peek().is_none() || closing.any(|session| session.is_open(now))
 }
 
 /// Returns the rules for prices. The priority of sources is: pushed prices, then sources that call the server, then the
@@ -113,4 +118,19 @@ pub(super) fn start(settings: &Settings, launcher: &Launcher) -> anyhow::Result<
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::parse_time;
+
+    #[test]
+    fn coins_alone_have_no_weekend() {
+        let open = |sessions: &[Session], at| any_is_open(sessions.iter().copied(), parse_time(at).unwrap());
+        let (saturday, wednesday) = ("2026-01-10T12:00:00Z", "2026-01-14T12:00:00Z");
+        assert!(open(&[Session::Always], saturday));
+        assert!(!open(&[Session::Always, Session::Forex], saturday));
+        assert!(open(&[Session::Always, Session::Forex], wednesday));
+    }
 }

@@ -8,9 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::BacktestError;
-use crate::domain::{BarInterval, Candle, Instrument, Instruments, Quote, RecordingOptions};
+use super::bars::BarJoiner;
+use crate::domain::{BarInterval, Instrument, Instruments, RecordingOptions};
 use crate::engine::detect::{Recorded, Recorder};
-use crate::recordings::{BarQuotes, ReadRequest, ReadSummary, RecordedRow, Recording, RecordingError, RowPrices};
+use crate::recordings::{ReadRequest, ReadSummary, Recording, RecordingError};
 
 /// The settings of the detectors.
 #[derive(Debug, Clone)]
@@ -73,16 +74,16 @@ pub fn detector_events(
     let mut recording = Recording::open(file, &request).map_err(fail)?;
     let own_length = recording.bar_length();
     let asked = TimeDelta::minutes(options.interval.minutes().into());
-    let mut bars = BarJoiner {
-        instrument,
-        joined: own_length.is_none_or(|own| own < asked).then_some(options.interval),
-        forming: None,
-        recorder: Recorder::new(options.swing),
-    };
+    let mut bars = BarJoiner::new(instrument, own_length, options.interval);
+    let mut recorder = Recorder::new(options.swing);
     while let Some(row) = recording.next_row().map_err(fail)? {
-        bars.push(&row);
+        if let Some((_, bar)) = bars.push(&row) {
+            recorder.push(&bar);
+        }
     }
-    let recorder = bars.finish();
+    if let Some((_, last)) = bars.finish() {
+        recorder.push(&last);
+    }
     let document = EventsDocument {
         input: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         swing: options.swing,
@@ -95,52 +96,6 @@ pub fn detector_events(
     let left_out = summary.left_out.first_fault().map(|first| (summary.left_out.total(), first.to_owned()));
     let longer = own_length.filter(|own| *own > asked);
     Ok(EventsReport { bars: recorder.bars(), events: recorder.events().len(), left_out, longer, summary })
-}
-
-/// Merges rows to bars for the detectors.
-struct BarJoiner<'a> {
-    instrument: &'a Instrument,
-    /// The interval to which rows are merged; `None` leaves them as they are.
-    joined: Option<BarInterval>,
-    forming: Option<(DateTime<Utc>, Candle)>,
-    recorder: Recorder,
-}
-
-impl BarJoiner<'_> {
-    fn push(&mut self, row: &RecordedRow) {
-        let candle = match (row.own, row.prices) {
-            (Some(own), _) => own,
-            (None, RowPrices::Tick(quote)) => Candle::opening(self.price(quote)),
-            (None, RowPrices::Bar(BarQuotes { open, high, low, close })) => Candle {
-                open: self.price(open),
-                high: self.price(high),
-                low: self.price(low),
-                close: self.price(close),
-            },
-        };
-        let Some(interval) = self.joined else { return self.recorder.push(&candle) };
-        let opened_at = interval.floor(row.at);
-        match &mut self.forming {
-            Some((forming, bar)) if *forming == opened_at => bar.extend(&candle),
-            forming => {
-                if let Some((_, ended)) = forming.replace((opened_at, candle)) {
-                    self.recorder.push(&ended);
-                }
-            }
-        }
-    }
-
-    /// Ends the last bar.
-    fn finish(mut self) -> Recorder {
-        if let Some((_, last)) = self.forming {
-            self.recorder.push(&last);
-        }
-        self.recorder
-    }
-
-    fn price(&self, quote: Quote) -> f64 {
-        self.instrument.mid(quote)
-    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl BacktestReport {
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
              content=\"width=device-width\"><title>Backtest</title><style>{STYLE}</style><h1>Backtest</h1>"
         )?;
-        for sentence in &self.sample {
+        for sentence in self.sample.iter().chain(&self.assumptions) {
             write!(page, "<p>{}</p>", escaped(sentence))?;
         }
         self.tables(page)?;

@@ -1,7 +1,10 @@
-//! Backtests: run recordings through the engine, without a server.
+//! Backtests: run recordings through the engine, without a server; and calibration, from what came of signals.
 
+mod bars;
+mod calibration;
 mod events;
 mod html;
+mod lookahead;
 mod overfitting;
 mod report;
 mod run;
@@ -9,7 +12,9 @@ mod sweep;
 
 use std::path::Path;
 
+pub use calibration::{CalibrationOptions, CalibrationReport};
 pub use events::{EventsOptions, EventsReport, detector_events};
+pub use lookahead::{LookaheadOptions, LookaheadReport, lookahead_check};
 pub use report::{BacktestReport, FileReport};
 pub use run::{BacktestRun, RunOptions, run};
 pub use sweep::{GridError, SweepError, SweepReport, SweptSetting, Variant, grid, sweep};

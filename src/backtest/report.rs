@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::BacktestRun;
-use crate::domain::{Breakdown, FEW, OutcomeClass, RateEstimate, Signal, SignalState, Stats, TradeOutcome, iso};
+use crate::domain::{
+    Breakdown, FEW, OutcomeClass, RateEstimate, Signal, SignalState, Stats, TradeOutcome, TradingCosts, iso,
+};
 use crate::recordings::ReadSummary;
 
 /// The report of all runs.
@@ -16,6 +18,8 @@ pub struct BacktestReport {
     version: &'static str,
     /// What the sample can and cannot show.
     pub sample: Vec<String>,
+    /// What is assumed of fills and costs, in sentences.
+    pub assumptions: Vec<String>,
     /// The report of each recording.
     pub files: Vec<FileReport>,
     /// The statistics of all outcomes.
@@ -61,8 +65,8 @@ pub struct FileReport {
 }
 
 impl BacktestReport {
-    /// Makes the report of runs.
-    pub fn new(runs: Vec<BacktestRun>) -> Self {
+    /// Makes the report of runs with these costs.
+    pub fn new(runs: Vec<BacktestRun>, costs: &TradingCosts) -> Self {
         let files: Vec<_> = runs.iter().map(FileReport::new).collect();
         let (mut outcomes, mut changes) = (Vec::new(), Vec::new());
         for run in runs {
@@ -71,12 +75,21 @@ impl BacktestReport {
         }
         let statistics = Breakdown::of(&outcomes);
         let sample = sample(&files, &statistics.all, &outcomes);
-        Self { version: env!("CARGO_PKG_VERSION"), sample, files, statistics, outcomes, changes }
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            sample,
+            assumptions: costs.assumptions(),
+            files,
+            statistics,
+            outcomes,
+            changes,
+        }
     }
 
     /// Renders the report for a terminal.
     pub fn table(&self) -> String {
-        let heads = ["", "days", "signals", "per day", "confirmed", "trades", "win rate", "mean R", "drawdown R"];
+        let mean = if self.statistics.all.net.is_some() { "mean R (net)" } else { "mean R" };
+        let heads = ["", "days", "signals", "per day", "confirmed", "trades", "win rate", mean, "drawdown R"];
         let mut lines = vec![line(heads)];
         for file in &self.files {
             let confirmed = file.ends.get("confirmed").copied().unwrap_or_default();
@@ -103,14 +116,14 @@ impl BacktestReport {
             lines.extend(file.read.lines().into_iter().map(|line| format!("  {line}")));
         }
         lines.push(String::new());
-        lines.extend(self.sample.iter().cloned());
+        lines.extend(self.sample.iter().chain(&self.assumptions).cloned());
         lines.push(String::new());
         lines.join("\n")
     }
 }
 
 fn line([first, rest @ ..]: [&str; 9]) -> String {
-    let rest: Vec<_> = rest.iter().map(|cell| format!("{cell:>13}")).collect();
+    let rest: Vec<_> = rest.iter().map(|cell| format!(" {cell:>13}")).collect();
     format!("{first:<24}{}", rest.concat())
 }
 
@@ -165,7 +178,10 @@ pub(super) fn cells(name: &str, counts: Option<(usize, u64, u64)>, stats: &Stats
         counts.map_or_else(|| stats.signals.to_string(), |(.., confirmed)| confirmed.to_string()),
         stats.trades.to_string(),
         or_none(stats.win_rate.map(rate)),
-        or_none(stats.expectancy_r.map(|mean| format!("{mean:+.2}"))),
+        or_none(stats.expectancy_r.map(|mean| match stats.net {
+            Some(net) => format!("{mean:+.2} ({:+.2})", net.expectancy_r),
+            None => format!("{mean:+.2}"),
+        })),
         format!("{:.2}", stats.max_drawdown_r),
     ]
 }
@@ -191,24 +207,31 @@ fn sample(files: &[FileReport], all: &Stats, outcomes: &[TradeOutcome]) -> Vec<S
         } else {
             "includes 0: the sample shows no edge"
         };
-        sentences.push(format!("The 95 % interval of the mean result, {low:+.2} to {high:+.2} R, {shows}."));
+        let net = if all.net.is_some() { "net " } else { "" };
+        sentences.push(format!("The 95 % interval of the mean {net}result, {low:+.2} to {high:+.2} R, {shows}."));
     }
     let ambiguous = all.classes.get(&OutcomeClass::Ambiguous).copied().unwrap_or_default();
     sentences.push(format!(
         "Minutes that hold the stop and a target count as the stop: {ambiguous} of these trades. Where the recording has bars, \
          the order of prices inside them is assumed; with ticks it is known."
     ));
-    sentences.push(
-        "The spread is in the results where the recording has bid and ask; commission, slippage and swaps are not."
-            .into(),
-    );
+    sentences.push(match &all.net {
+        None => {
+            "The spread is in the results where the recording has bid and ask; commission, slippage and swaps are not."
+                .into()
+        }
+        Some(net) => format!(
+            "After slippage and commission the {} trades make {:+.2} R instead of {:+.2} R; the worst fall is {:.2} R.",
+            net.trades, net.total_r, all.total_r, net.max_drawdown_r
+        ),
+    });
     sentences.push("Settings that were chosen by looking at these recordings look better here than elsewhere.".into());
     sentences
 }
 
 /// Returns the 95 % interval: the mean result ± 1.96 standard errors.
 fn interval(outcomes: &[TradeOutcome]) -> Option<(f64, f64)> {
-    let results: Vec<f64> = outcomes.iter().filter(|outcome| outcome.counts()).map(|outcome| outcome.r).collect();
+    let results: Vec<f64> = outcomes.iter().filter(|outcome| outcome.counts()).map(TradeOutcome::net_r).collect();
     if results.len() < 2 {
         return None;
     }

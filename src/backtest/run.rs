@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::BacktestError;
 use crate::domain::{
     BarInterval, Instrument, Instruments, Now, RecordingOptions, SetupRules, Signal, Symbol, Tick, TradeOutcome,
-    trading_day,
+    TradingCosts, trading_day,
 };
 use crate::engine::Engine;
 use crate::recordings::{ReadRequest, ReadSummary, Recording};
@@ -24,6 +24,8 @@ pub struct RunOptions {
     pub ttl: Duration,
     /// The rules for setups.
     pub rules: SetupRules,
+    /// How positions are entered, and what they cost.
+    pub costs: TradingCosts,
     /// The options for reading the files.
     pub reading: RecordingOptions,
     /// The current time. Rows that are more than a day later are rejected.
@@ -78,7 +80,8 @@ pub fn run(
     let fail = |problem| BacktestError::new(file, problem);
     let mut recording = Recording::open(file, &options.request(instrument)).map_err(fail)?;
     let mut playback = Playback {
-        player: Player::new(options.instruments.clone(), options.rules.clone(), options.ttl),
+        player: Player::new(options.instruments.clone(), options.rules.clone(), options.ttl)
+            .with_costs(options.costs.clone()),
         minute: None,
         minutes: 0,
         ticks: 0,
@@ -124,6 +127,11 @@ pub(super) struct Player {
 impl Player {
     pub(super) fn new(instruments: Arc<Instruments>, rules: SetupRules, ttl: Duration) -> Self {
         Self { engine: Engine::new(instruments, ttl, 1).with_setups(rules, false), span: None }
+    }
+
+    /// Sets how positions are entered and what they cost.
+    pub(super) fn with_costs(self, costs: TradingCosts) -> Self {
+        Self { engine: self.engine.with_costs(costs), ..self }
     }
 
     /// Plays the next price. Returns the signals that it changed.

@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 
-use super::EXIT_OK;
 use super::progress::ProgressLine;
+use super::{EXIT_FAILURE, EXIT_OK};
 use crate::backtest::{
-    BacktestError, BacktestReport, EventsOptions, EventsReport, GridError, RunOptions, SweepError, SweptSetting,
-    Variant, detector_events, grid, run, sweep,
+    BacktestError, BacktestReport, EventsOptions, EventsReport, GridError, LookaheadOptions, LookaheadReport,
+    RunOptions, SweepError, SweptSetting, Variant, detector_events, grid, lookahead_check, run, sweep,
 };
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Problem, Settings};
 use crate::domain::{
-    BarInterval, BarLabel, ColumnNames, Instrument, Instruments, InstrumentsError, PriceSide, RecordingOptions, Spread,
-    Symbol, Timezone, UnknownSymbol,
+    BarInterval, BarLabel, ColumnNames, Cost, EntryOrder, Instrument, Instruments, InstrumentsError, PriceSide,
+    RecordingOptions, Spread, Symbol, Timezone, UnknownSymbol,
 };
 use crate::recordings::ReadSummary;
 
@@ -30,6 +30,7 @@ const DEFAULT_HELD_OUT: u8 = 30;
 
 /// What is run, and what is wanted of it.
 #[derive(Debug, Clone, PartialEq, Args)]
+#[command(group(ArgGroup::new("detectors").args(["events", "lookahead_check"])))]
 pub struct BacktestCommand {
     /// Recordings: CSVs of ticks or of bars as vendors write them, plain or packed with gzip; docs/recordings.md lists them
     #[arg(value_name = "FILE", required = true)]
@@ -53,15 +54,25 @@ pub struct BacktestCommand {
     /// Which columns to use, by name or place, and how dates are written: time=Datum,close=#5,volume=none (docs/recordings.md)
     #[arg(long, value_name = "COLUMNS")]
     columns: Option<ColumnNames>,
+    /// How positions are entered: market or limit, instead of costs.entry
+    #[arg(long, value_name = "ORDER", conflicts_with = "events")]
+    entry: Option<EntryOrder>,
+    /// How much worse than the price each fill at the market is, instead of costs.slippage: 2, 1.5points, 0.00002, 0.002% or
+    /// XAUUSD=0.05; several with commas
+    #[arg(long, value_name = "COSTS", conflicts_with = "events", value_delimiter = ',')]
+    slippage: Vec<Cost>,
+    /// The commission of a whole position, entry and exit together, instead of costs.commission; in the same forms
+    #[arg(long, value_name = "COSTS", conflicts_with = "events", value_delimiter = ',')]
+    commission: Vec<Cost>,
     /// Where to write the result as JSON; - for standard output
     #[arg(long, value_name = "FILE", conflicts_with = "events")]
     json: Option<PathBuf>,
     /// Where to write the report as a page with charts
-    #[arg(long, value_name = "FILE", conflicts_with = "events")]
+    #[arg(long, value_name = "FILE", conflicts_with = "detectors")]
     html: Option<PathBuf>,
     /// Run every combination of settings, KEY=FROM:TO:STEP or KEY=VALUE,VALUE; may be given again for another setting. Reports
     /// the best with the number of tries (docs/setups.md)
-    #[arg(long, value_name = "KEY=VALUES", conflicts_with_all = ["events", "html"])]
+    #[arg(long, value_name = "KEY=VALUES", conflicts_with_all = ["detectors", "html"])]
     sweep: Vec<SweptSetting>,
     /// With --sweep: share of the trading days, in percent, that is held out at the end: no setting is chosen in it [default: 30]
     #[arg(long, value_name = "PERCENT", requires = "sweep", value_parser = clap::value_parser!(u8).range(0..=90))]
@@ -69,11 +80,15 @@ pub struct BacktestCommand {
     /// Only run the detectors, and write what they find as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
-    /// With --events: length of the bars: 1m, 5m, 15m or 1h [default: 1m]
-    #[arg(long, value_name = "INTERVAL", requires = "events", value_parser = interval)]
+    /// Replay prefixes of the files, and count the outputs of every detector, indicator and setup that the rest rewrites: exits
+    /// with 1 if there is one (docs/setups.md)
+    #[arg(long)]
+    lookahead_check: bool,
+    /// With --events or --lookahead-check: length of the bars: 1m, 5m, 15m or 1h [default: 1m]
+    #[arg(long, value_name = "INTERVAL", requires = "detectors", value_parser = interval)]
     interval: Option<BarInterval>,
-    /// With --events: bars on both sides of a swing [default: 5]
-    #[arg(long, value_name = "BARS", requires = "events", value_parser = clap::value_parser!(u64).range(1..=MAX_SWING))]
+    /// With --events or --lookahead-check: bars on both sides of a swing [default: 5]
+    #[arg(long, value_name = "BARS", requires = "detectors", value_parser = clap::value_parser!(u64).range(1..=MAX_SWING))]
     swing: Option<u64>,
 }
 
@@ -117,6 +132,9 @@ pub enum BacktestCommandError {
         /// What is wrong with them.
         error: ConfigError,
     },
+    /// The costs cannot be used.
+    #[error(transparent)]
+    Costs(#[from] Problem),
     /// An output file cannot be written.
     #[error("cannot write {}: {error}", .file.display())]
     Output {
@@ -149,6 +167,9 @@ impl BacktestCommand {
             if let Some(file) = self.files.iter().find(same) {
                 return Err(BacktestCommandError::SameFile(file.clone()));
             }
+        }
+        if self.lookahead_check {
+            return self.lookahead(&recordings, &instruments, settings);
         }
         match (&self.events, recordings.as_slice()) {
             (Some(out), [(file, instrument)]) => self.events(file, instrument, &instruments, out)?,
@@ -198,14 +219,9 @@ impl BacktestCommand {
         instruments: &Arc<Instruments>,
         out: &Path,
     ) -> Result<(), BacktestCommandError> {
-        let interval = self.interval.unwrap_or(BarInterval::OneMinute);
-        let options = EventsOptions {
-            instruments: instruments.clone(),
-            reading: self.reading(),
-            now: now(),
-            interval,
-            swing: self.swing.unwrap_or(5) as usize,
-        };
+        let (interval, swing) = self.detectors();
+        let (instruments, reading) = (instruments.clone(), self.reading());
+        let options = EventsOptions { instruments, reading, now: now(), interval, swing };
         let mut document = Vec::new();
         let report = detector_events(file, instrument, &options, &mut document)?;
         write(out, &document)?;
@@ -214,13 +230,40 @@ impl BacktestCommand {
         Ok(())
     }
 
+    /// Returns the interval of the detectors' bars, and the number of bars on both sides of a swing.
+    fn detectors(&self) -> (BarInterval, usize) {
+        (self.interval.unwrap_or(BarInterval::OneMinute), self.swing.unwrap_or(5) as usize)
+    }
+
+    fn lookahead(
+        &self,
+        recordings: &[(&Path, Arc<Instrument>)],
+        instruments: &Arc<Instruments>,
+        settings: &Settings,
+    ) -> Result<u8, BacktestCommandError> {
+        let (interval, swing) = self.detectors();
+        let options = LookaheadOptions { run: self.options(instruments, settings)?, interval, swing };
+        let (mut progress, share) = (ProgressLine::new("look-ahead check"), 100.0 / recordings.len() as f64);
+        let mut reports = Vec::new();
+        for (place, (file, instrument)) in recordings.iter().enumerate() {
+            let report = |done: f64| progress.report(((place as f64 + done) * share) as u8);
+            let checked = lookahead_check(file, instrument, &options, report);
+            progress.clear();
+            let report = checked?;
+            print_read_summary(&file.display().to_string(), &report.read, &mut io::stderr()).ok();
+            reports.push(report);
+        }
+        self.write_report(&reports, || reports.iter().map(LookaheadReport::table).collect::<Vec<_>>().join("\n"))?;
+        Ok(lookahead_exit(&reports))
+    }
+
     fn signals(
         &self,
         recordings: &[(&Path, Arc<Instrument>)],
         instruments: &Arc<Instruments>,
         settings: &Settings,
     ) -> Result<(), BacktestCommandError> {
-        let options = self.options(instruments, settings);
+        let options = self.options(instruments, settings)?;
         let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
         let total: u64 = recordings.iter().map(|(file, _)| size(file)).sum();
         let (mut progress, mut before) = (ProgressLine::new("backtest"), 0);
@@ -234,7 +277,7 @@ impl BacktestCommand {
             runs.push(run);
         }
         progress.clear();
-        let report = BacktestReport::new(runs);
+        let report = BacktestReport::new(runs, &options.costs);
         if let Some(out) = &self.html {
             write(out, report.html().as_bytes())?;
         }
@@ -256,7 +299,7 @@ impl BacktestCommand {
             }
         };
         let variants = grid(&self.sweep)?.into_iter().map(variant).collect::<Result<Vec<_>, _>>()?;
-        let options = self.options(instruments, settings);
+        let options = self.options(instruments, settings)?;
         let held_out = f64::from(self.held_out.unwrap_or(DEFAULT_HELD_OUT)) / 100.0;
         let mut progress = ProgressLine::new("sweep");
         let report = |done: f64| progress.report((done * 100.0) as u8);
@@ -272,14 +315,23 @@ impl BacktestCommand {
         self.write_report(&report, || report.table())
     }
 
-    fn options(&self, instruments: &Arc<Instruments>, settings: &Settings) -> RunOptions {
-        RunOptions {
+    fn options(&self, instruments: &Arc<Instruments>, settings: &Settings) -> Result<RunOptions, Problem> {
+        let mut settings = settings.clone();
+        let costs = &mut settings.costs;
+        costs.entry = self.entry.unwrap_or(costs.entry);
+        for (given, setting) in [(&self.slippage, &mut costs.slippage), (&self.commission, &mut costs.commission)] {
+            if !given.is_empty() {
+                *setting = given.clone().into();
+            }
+        }
+        Ok(RunOptions {
+            costs: settings.trading_costs(instruments)?,
             instruments: instruments.clone(),
             ttl: settings.signals.ttl,
             rules: settings.setups.rules(),
             reading: self.reading(),
             now: now(),
-        }
+        })
     }
 
     /// Writes the report as JSON where that is wanted, and the table to standard output if the JSON is not there.
@@ -300,6 +352,11 @@ impl BacktestCommand {
         }
         write(Path::new("-"), table().as_bytes())
     }
+}
+
+/// Returns the exit code of a look-ahead check.
+fn lookahead_exit(reports: &[LookaheadReport]) -> u8 {
+    if reports.iter().all(|report| report.passed) { EXIT_OK } else { EXIT_FAILURE }
 }
 
 /// Writes a result; `-` is standard output, which the reader may close early.

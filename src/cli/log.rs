@@ -117,6 +117,13 @@ pub struct LogLocation {
     dir: Option<PathBuf>,
 }
 
+impl LogLocation {
+    /// Returns the location, if there is one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -165,7 +172,7 @@ impl LogCommand {
         | Self::Backup { location, .. }
         | Self::Migrate { location, .. }
         | Self::Repair { location, .. }) = self;
-        location.dir.as_deref()
+        location.path()
     }
 
     /// Runs the command on the log at `location` and returns the exit code. A closed standard output is not an error.

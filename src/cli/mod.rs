@@ -1,6 +1,7 @@
 //! The command line: parses it, loads the settings, and runs the commands other than `serve`.
 
 mod backtest;
+mod calibrate;
 mod cluster;
 mod doctor;
 mod health;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 use http::Uri;
 
 pub use backtest::{BacktestCommand, BacktestCommandError};
+pub use calibrate::{CalibrateCommand, CalibrateError};
 pub use cluster::{ClusterCommand, ClusterCommandError};
 pub use doctor::DoctorCommand;
 pub use health::{HealthCommand, Unhealthy};
@@ -86,11 +88,20 @@ pub enum Command {
     ///
     /// The same engine as in the server, as fast as it goes: the signals are those of a replay. The result is a table; --json
     /// and --html write all of it. With --events only the detectors run, and what they found is written: swings, sweeps,
-    /// breaks of structure and fair value gaps, each with the bar at whose close it was known.
+    /// breaks of structure and fair value gaps, each with the bar at whose close it was known. With --lookahead-check prefixes of
+    /// the files are replayed, and every output that the rest of a file rewrites is counted; one is enough to exit with 1.
     #[command(after_help = "Examples:\n  orion-server backtest --html report.html eurusd_m1.csv xauusd_m1.csv\n  \
         orion-server backtest --symbol EURUSD --events events.json eurusd_m1.csv\n  \
+        orion-server backtest --lookahead-check eurusd_m15.csv\n  \
         orion-server backtest --sweep setups.min_score=0.4:0.8:0.1 --sweep setups.swing=3,5,8 eurusd_m1.csv")]
     Backtest(BacktestCommand),
+    /// Report what the model scores of recorded signals are worth as probabilities, and suggest a mapping
+    ///
+    /// Reads the outcomes of the log, also beside a running server, and changes nothing: the reliability curve, the parts of the
+    /// Brier score, and an isotonic mapping from score to probability with its interval, tried on the last 30 %. Nothing is
+    /// applied before --write makes a file of the mapping and setups.calibration names it.
+    #[command(after_help = "Examples:\n  orion-server calibrate\n  orion-server calibrate --write calibration.json")]
+    Calibrate(CalibrateCommand),
     /// Make a user token, for dashboards with private streams; or make, list and revoke stored tokens
     ///
     /// With --user it prints a token that is signed with `ORION_JWT_SECRET`, and nothing else. Stored tokens need no such secret.
@@ -261,14 +272,18 @@ mod tests {
         for line in ["backtest a.csv", "backtest a.csv b.csv --symbol EURUSD --json - --html r.html"] {
             assert!(matches!(command(line), Ok(Command::Backtest(_))), "{line}");
         }
-        let events = "backtest --symbol EURUSD --interval 1m --swing 5 --events out.json in.csv";
-        assert!(matches!(command(events), Ok(Command::Backtest(_))));
+        for detectors in ["--events out.json", "--json out.json --lookahead-check"] {
+            let line = format!("backtest --symbol EURUSD --interval 1m --swing 5 {detectors} in.csv");
+            assert!(matches!(command(&line), Ok(Command::Backtest(_))), "{line}");
+        }
         for line in [
             "backtest",
             "backtest a.csv --interval 5m",
             "backtest a.csv --events e.json --interval 2m",
             "backtest a.csv --events e.json --swing 0",
             "backtest a.csv --events e.json --html r.html",
+            "backtest a.csv --events e.json --lookahead-check",
+            "backtest a.csv --lookahead-check --html r.html",
         ] {
             assert_eq!(command(line), Err(EXIT_CONFIG), "{line}");
         }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
 use super::{
-    Alerts, Auth, ClusterSettings, DemoSettings, InstrumentEntry, InstrumentSet, Limits, List, LogSettings,
-    NotifySettings, PriceSettings, Providers, RecordSettings, ReplaySettings, ServerSettings, SetupSettings,
-    SimulatorSettings, SourceSettings, TradingviewSettings,
+    Alerts, Auth, ClusterSettings, CostSettings, DemoSettings, InstrumentEntry, InstrumentSet, Limits, List,
+    LogSettings, NotifySettings, PriceSettings, Providers, RecordSettings, ReplaySettings, ServerSettings,
+    SetupSettings, SimulatorSettings, SourceSettings, TradingviewSettings,
 };
 use crate::domain::LevelLimits;
 
@@ -55,6 +55,8 @@ pub struct Settings {
     pub signals: SignalSettings,
     /// The server's own setups.
     pub setups: SetupSettings,
+    /// The costs of positions in the records of signals.
+    pub costs: CostSettings,
     /// How connections are kept alive.
     pub heartbeat: HeartbeatSettings,
     /// Socket.IO's own timers.
@@ -97,6 +99,7 @@ impl Default for Settings {
             publish: PublishSettings::default(),
             signals: SignalSettings::default(),
             setups: SetupSettings::default(),
+            costs: CostSettings::default(),
             heartbeat: HeartbeatSettings::default(),
             socketio: SocketioSettings::default(),
             orion: OrionSettings::default(),

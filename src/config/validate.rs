@@ -47,6 +47,7 @@ impl Settings {
         self.check_tradingview()?;
         self.check_demo()?;
         self.setups.check()?;
+        self.trading_costs(&instruments)?;
         self.alerts.check()?;
         self.record.check()?;
         self.cluster.check()?;

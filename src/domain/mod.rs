@@ -4,8 +4,10 @@
 
 mod bar;
 mod builtin;
+mod calibration;
 mod catalogue;
 mod clocks;
+mod costs;
 mod delay;
 mod draft_check;
 mod error_code;
@@ -38,8 +40,10 @@ mod time;
 mod venue;
 
 pub use bar::{Bar, BarInterval, Candle, aggregate};
+pub use calibration::{AppliedCalibration, CalibrationMap, CalibrationPoint};
 pub use catalogue::{Instruments, InstrumentsError, UnknownSymbol};
 pub use clocks::{new_york, weeks_apart};
+pub use costs::{Cost, CostAmount, CostTable, EntryOrder, TradingCosts};
 pub use delay::Delay;
 pub use draft_check::DraftCheck;
 pub use error_code::ErrorCode;
@@ -52,7 +56,7 @@ pub use killzone::Killzone;
 pub use levels::LevelLimits;
 pub use message::{Audience, MessageType, PrunedMessages, RelayedMessage, UserNote};
 pub use notice::{NoticeLanguage, NoticeStep, NoticeTemplate, QuietHours, ZoneName};
-pub use outcome::{OutcomeClass, Progress, TradeOutcome, shares};
+pub use outcome::{NetResult, OutcomeClass, Progress, TradeOutcome, shares};
 pub use presence::Presence;
 pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
 pub use protocol::PROTOCOL;
@@ -65,6 +69,6 @@ pub use setup::{BlackoutWindow, SetupKind, SetupRules, Target};
 pub use signal::{Change, Contradiction, Signal, SignalDraft};
 pub use signal_state::{Direction, Invalidation, SignalId, SignalState, SignalStatus};
 pub use sizing::{Contract, PositionSize};
-pub use stats::{Breakdown, BreakdownBuilder, FEW, RateEstimate, Stats};
+pub use stats::{Breakdown, BreakdownBuilder, FEW, NetStats, RateEstimate, Stats};
 pub use tick_order::{FilterReason, TickOrder};
 pub use time::{Now, WallClock, iso, parse_epoch_millis, parse_time};

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Candle, Direction, Feed, Killzone, SetupKind, Signal, SignalId, SourceName, Symbol};
+use super::{
+    AppliedCalibration, Candle, Direction, EntryOrder, Feed, Killzone, SetupKind, Signal, SignalId, SourceName, Symbol,
+    TradingCosts,
+};
 
 /// How a signal's record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -20,7 +23,7 @@ pub enum OutcomeClass {
     /// The maximum duration ended; closed at the last price.
     Expired,
     /// There was no position: the first price after the confirmation was beyond the stop or the first target, or came a
-    /// day late.
+    /// day late; or a limit order was not filled before the first target or within the day.
     NotFilled,
     /// An earlier version could not resume it after a restart. Not counted.
     Interrupted,
@@ -34,7 +37,7 @@ pub enum OutcomeClass {
 /// `r` is `Σ share·dir·(exit − fill)/|entry − stop|`, where the fill is the first price after the confirmation and the levels are
 /// those that the signal was confirmed with; a gap through the stop exits at the first price beyond. `mfe` and `mae` are the best and
 /// the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other
-/// way round; costs beyond the spread are not in it.
+/// way round; costs beyond the spread are only in `net`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TradeOutcome {
     /// The signal.
@@ -50,8 +53,12 @@ pub struct TradeOutcome {
     pub killzone: Killzone,
     /// The source of the signal.
     pub source: SourceName,
-    /// Its model score, 0–1.
+    /// Its model score, 0–1; with `calibration`, what a mapping made of it.
     pub confidence: f64,
+    /// The mapping that was applied to the model score; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub calibration: Option<AppliedCalibration>,
     /// The feed of the last price; `None` without a price.
     #[schema(required)]
     pub feed: Option<Feed>,
@@ -83,6 +90,24 @@ pub struct TradeOutcome {
     /// The seconds, rounded up, for which the server was down during the record; 0 when there was no gap.
     #[serde(default)]
     pub gap_seconds: u64,
+    /// How the position was entered; absent for `market`.
+    #[serde(default, skip_serializing_if = "EntryOrder::is_market")]
+    pub order: EntryOrder,
+    /// The result after slippage and commission; absent without a position, and where the settings have neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub net: Option<NetResult>,
+}
+
+/// The result of a position after its costs, in R.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NetResult {
+    /// `r` less slippage and commission.
+    pub r: f64,
+    /// The slippage of all fills at the market.
+    pub slippage_r: f64,
+    /// The commission of the whole position.
+    pub commission_r: f64,
 }
 
 impl TradeOutcome {
@@ -96,6 +121,7 @@ impl TradeOutcome {
             killzone: signal.killzone,
             source: signal.source.clone(),
             confidence: signal.confidence,
+            calibration: signal.calibration.clone(),
             feed: progress.feed,
             entry: signal.entry_price,
             stop: signal.stop_loss,
@@ -109,7 +135,30 @@ impl TradeOutcome {
             mfe: progress.mfe,
             mae: progress.mae,
             gap_seconds: progress.gap_seconds,
+            order: progress.order,
+            net: None,
         }
+    }
+
+    /// Adds the result after `costs`, if there are any and there was a position.
+    #[must_use]
+    pub fn with_costs(self, signal: &Signal, costs: &TradingCosts) -> Self {
+        let (Some(fill), Some(entry), Some(stop)) = (self.fill, self.entry, self.stop) else { return self };
+        if costs.is_free() || !self.counts() {
+            return self;
+        }
+        let at_target: f64 = shares(signal).iter().take(self.targets_hit).sum();
+        let fills_at_market = f64::from(u8::from(self.order.is_market())) + (1.0 - at_target).max(0.0);
+        let unit = (entry - stop).abs();
+        let slippage_r = costs.slippage.at(&self.symbol, fill) * fills_at_market / unit;
+        let commission_r = costs.commission.at(&self.symbol, fill) / unit;
+        let net = NetResult { r: self.r - slippage_r - commission_r, slippage_r, commission_r };
+        Self { net: Some(net), ..self }
+    }
+
+    /// Returns the result in R after all known costs.
+    pub fn net_r(&self) -> f64 {
+        self.net.map_or(self.r, |net| net.r)
     }
 
     /// Makes the record of a confirmed signal that was never measured.
@@ -144,6 +193,9 @@ pub struct Progress {
     pub mae: f64,
     /// See [`TradeOutcome::gap_seconds`].
     pub gap_seconds: u64,
+    /// How the position is entered.
+    #[serde(default, skip_serializing_if = "EntryOrder::is_market")]
+    pub order: EntryOrder,
 }
 
 impl Progress {
@@ -159,6 +211,7 @@ impl Progress {
             mfe: 0.0,
             mae: 0.0,
             gap_seconds: 0,
+            order: EntryOrder::Market,
         }
     }
 }

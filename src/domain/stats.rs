@@ -79,6 +79,29 @@ pub struct Stats {
     /// 0.25.
     #[schema(required)]
     pub brier: Option<f64>,
+    /// The results after slippage and commission, of the trades that have them; absent when none has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub net: Option<NetStats>,
+}
+
+/// Statistics of results after slippage and commission.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct NetStats {
+    /// The trades with such a result.
+    pub trades: usize,
+    /// The rate of results above 0.
+    #[schema(required)]
+    pub win_rate: Option<RateEstimate>,
+    /// The mean result.
+    pub expectancy_r: f64,
+    /// The sum of all results.
+    pub total_r: f64,
+    /// The sum of the wins divided by the sum of the losses; `None` without losses.
+    #[schema(required)]
+    pub profit_factor: Option<f64>,
+    /// The maximum fall of the running sum below its previous maximum; at least 0.
+    pub max_drawdown_r: f64,
 }
 
 impl Stats {
@@ -101,16 +124,51 @@ struct StatsBuilder {
     trades: usize,
     with_gap: usize,
     classes: BTreeMap<OutcomeClass, usize>,
-    winners: usize,
     first_targets: usize,
-    wins: f64,
-    losses: f64,
-    total_r: f64,
-    top_r: f64,
-    max_drawdown_r: f64,
+    results: ResultSums,
+    net: ResultSums,
     mfe: f64,
     mae: f64,
     squared_error: f64,
+}
+
+/// The sums of results in the order in which they were added.
+#[derive(Debug, Clone, Copy, Default)]
+struct ResultSums {
+    count: usize,
+    winners: usize,
+    wins: f64,
+    losses: f64,
+    total: f64,
+    top: f64,
+    max_drawdown: f64,
+}
+
+impl ResultSums {
+    fn add(&mut self, r: f64) {
+        self.count += 1;
+        self.winners += usize::from(r > 0.0);
+        self.wins += r.max(0.0);
+        self.losses += (-r).max(0.0);
+        self.total += r;
+        self.top = self.top.max(self.total);
+        self.max_drawdown = self.max_drawdown.max(self.top - self.total);
+    }
+
+    fn profit_factor(&self) -> Option<f64> {
+        (self.losses > 0.0).then(|| self.wins / self.losses)
+    }
+
+    fn net(&self) -> Option<NetStats> {
+        (self.count > 0).then(|| NetStats {
+            trades: self.count,
+            win_rate: RateEstimate::of(self.winners, self.count),
+            expectancy_r: self.total / self.count as f64,
+            total_r: self.total,
+            profit_factor: self.profit_factor(),
+            max_drawdown_r: self.max_drawdown,
+        })
+    }
 }
 
 impl StatsBuilder {
@@ -124,13 +182,11 @@ impl StatsBuilder {
         let reached = outcome.targets_hit > 0;
         self.trades += 1;
         self.with_gap += usize::from(outcome.gap_seconds > 0);
-        self.winners += usize::from(outcome.r > 0.0);
         self.first_targets += usize::from(reached);
-        self.wins += outcome.r.max(0.0);
-        self.losses += (-outcome.r).max(0.0);
-        self.total_r += outcome.r;
-        self.top_r = self.top_r.max(self.total_r);
-        self.max_drawdown_r = self.max_drawdown_r.max(self.top_r - self.total_r);
+        self.results.add(outcome.r);
+        if let Some(net) = &outcome.net {
+            self.net.add(net.r);
+        }
         self.mfe += outcome.mfe;
         self.mae += outcome.mae;
         self.squared_error += (outcome.confidence - f64::from(u8::from(reached))).powi(2);
@@ -145,15 +201,16 @@ impl StatsBuilder {
             few: n < FEW,
             with_gap: self.with_gap,
             classes: self.classes,
-            win_rate: RateEstimate::of(self.winners, n),
+            win_rate: RateEstimate::of(self.results.winners, n),
             first_target_rate: RateEstimate::of(self.first_targets, n),
-            expectancy_r: mean(self.total_r),
-            total_r: self.total_r,
-            profit_factor: (self.losses > 0.0).then(|| self.wins / self.losses),
-            max_drawdown_r: self.max_drawdown_r,
+            expectancy_r: mean(self.results.total),
+            total_r: self.results.total,
+            profit_factor: self.results.profit_factor(),
+            max_drawdown_r: self.results.max_drawdown,
             mean_mfe: mean(self.mfe),
             mean_mae: mean(self.mae),
             brier: mean(self.squared_error),
+            net: self.net.net(),
         }
     }
 }
@@ -238,7 +295,7 @@ fn add_to(groups: &mut BTreeMap<String, StatsBuilder>, key: &str, outcome: &Trad
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Direction, Feed, Killzone, SetupKind, SignalId, SourceName, Symbol, parse_time};
+    use crate::domain::{Direction, EntryOrder, Feed, Killzone, SetupKind, SignalId, SourceName, Symbol, parse_time};
 
     fn outcome(minute: u32, r: f64, targets_hit: usize, class: OutcomeClass, confidence: f64) -> TradeOutcome {
         let at = parse_time(&format!("2026-01-15T15:{minute:02}:00Z")).unwrap();
@@ -250,6 +307,7 @@ mod tests {
             killzone: Killzone::NyAm,
             source: SourceName::new("ict"),
             confidence,
+            calibration: None,
             feed: Some(Feed::Live),
             entry: Some(1.1),
             stop: Some(1.099),
@@ -263,6 +321,8 @@ mod tests {
             mfe: r.max(0.0),
             mae: r.min(0.0),
             gap_seconds: u64::from(minute == 3),
+            order: EntryOrder::Market,
+            net: None,
         }
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::domain::{
     Accepted, Bar, BarInterval, Change, DraftCheck, Feed, Input, Instrument, Instruments, Invalidation, LevelLimits,
     Now, PriceUpdate, Progress, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState, SourceName, Tick,
-    TickFault, TradeOutcome,
+    TickFault, TradeOutcome, TradingCosts,
 };
 use bars::{BarBuilder, Closed};
 use board::{PriceBoard, TickDecision};
@@ -92,6 +92,13 @@ impl Engine {
     #[must_use]
     pub fn with_level_limits(self, level_limits: LevelLimits) -> Self {
         Self { level_limits, ..self }
+    }
+
+    /// Sets how the positions of records are entered, and what they cost.
+    #[must_use]
+    pub fn with_costs(mut self, costs: TradingCosts) -> Self {
+        self.outcomes.set_costs(costs);
+        self
     }
 
     /// Loads the past minutes of instruments, oldest first, before the first tick. Nothing of it is published.

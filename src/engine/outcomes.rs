@@ -3,20 +3,23 @@
 //!
 //! The position is entered at the first price after the confirmation, on the ask for a long and on the bid for a short,
 //! which is what a user could have traded. The signal's own entry would flatter the record, because at the confirmation
-//! the price has already moved in the signal's direction: measured from it, even a random walk makes a profit. From
-//! then on each minute is judged as a whole, on the side of the exit (bid for a long, ask for a short):
+//! the price has already moved in the signal's direction: measured from it, even a random walk makes a profit. With
+//! `costs.entry = "limit"` an order waits at the signal's entry instead ([`EntryOrder::Limit`]). From then on each minute is judged as a whole, on the side of the exit (bid for a long, ask for a short):
 //!
 //! - the stop counts before a target of the same minute, and such minutes are marked (`ambiguous`);
 //! - a minute that opens beyond the stop exits at its first price; a target is never filled better than its level;
 //! - a position that is open a day after the confirmation exits at the last price; without a price by then there was no
 //!   position.
 //!
+//! Slippage and commission change neither fills nor exits: they are subtracted at the end ([`TradeOutcome::with_costs`]).
+//!
 //! After a restart open records continue. The prices of the meantime are unknown. The first price after the restart
 //! therefore decides, never in favour of the record, and the record contains the length of the gap:
 //!
 //! - beyond the stop, the position exits at that price;
 //! - beyond the next target, the stop may have come first: `ambiguous`, counted as the stop;
-//! - between the two, the record continues. A stop that was touched within the gap cannot be seen.
+//! - between the two, the record continues. A stop that was touched within the gap cannot be seen;
+//! - a limit order that it is beyond was filled at its price within the gap.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +28,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bars::Closed;
 use crate::domain::{
-    Candle, Change, Direction, Feed, Instrument, OutcomeClass, Progress, Signal, SignalId, SignalState, SourceName,
-    Symbol, Tick, TradeOutcome, shares,
+    BarInterval, Candle, Change, Direction, EntryOrder, Feed, Instrument, OutcomeClass, Progress, Signal, SignalId,
+    SignalState, SourceName, Symbol, Tick, TradeOutcome, TradingCosts, shares,
 };
 
 /// The maximum duration of a record.
@@ -38,6 +41,7 @@ const MAX_OPEN_RECORDS: usize = 256;
 #[derive(Debug)]
 struct OpenRecord {
     signal: Arc<Signal>,
+    entry: f64,
     stop: f64,
     /// The value of 1 R: `|entry − stop|`.
     unit: f64,
@@ -70,9 +74,15 @@ pub(super) struct Outcomes {
     ended: Vec<TradeOutcome>,
     /// Whether a position was entered since the last drain of open records.
     entered: bool,
+    costs: TradingCosts,
 }
 
 impl Outcomes {
+    /// Sets how positions are entered and what they cost.
+    pub(super) fn set_costs(&mut self, costs: TradingCosts) {
+        self.costs = costs;
+    }
+
     /// Opens a record when the change confirms a signal.
     pub(super) fn on_change(&mut self, change: &Change) {
         let signal = &change.signal;
@@ -93,15 +103,21 @@ impl Outcomes {
     /// Resumes a record of the previous process. A record of a replay is not resumed, because the current prices are
     /// from another time.
     pub(super) fn resume(&mut self, signal: &Arc<Signal>, progress: Option<Progress>) {
-        let progress = progress.unwrap_or_else(|| Progress::from_confirmation(signal));
+        let progress = progress.unwrap_or_else(|| self.before_entry(signal));
         if progress.feed != Some(Feed::Replayed) {
             self.follow(signal, Some(progress));
         }
     }
 
+    fn before_entry(&self, signal: &Signal) -> Progress {
+        Progress { order: self.costs.entry, ..Progress::from_confirmation(signal) }
+    }
+
     fn follow(&mut self, signal: &Arc<Signal>, before: Option<Progress>) {
+        let resumed = before.is_some();
+        let progress = before.unwrap_or_else(|| self.before_entry(signal));
         let followed = self.followed.entry(signal.symbol.clone()).or_default();
-        match OpenRecord::new(signal, before) {
+        match OpenRecord::new(signal, progress, resumed) {
             Some(new) if followed.len() < MAX_OPEN_RECORDS => followed.push(new),
             _ => self.ended.push(TradeOutcome::unwatched(signal, OutcomeClass::Unmeasured)),
         }
@@ -148,10 +164,11 @@ impl Outcomes {
         mut how: impl FnMut(&mut OpenRecord) -> Option<OutcomeClass>,
     ) {
         let Some(followed) = self.followed.get_mut(symbol) else { return };
-        let ended = &mut self.ended;
+        let (ended, costs) = (&mut self.ended, &self.costs);
         followed.retain_mut(|followed| match how(followed) {
             Some(class) => {
-                ended.push(TradeOutcome::new(&followed.signal, &followed.progress, class, at));
+                let outcome = TradeOutcome::new(&followed.signal, &followed.progress, class, at);
+                ended.push(outcome.with_costs(&followed.signal, costs));
                 false
             }
             None => true,
@@ -191,15 +208,14 @@ impl Outcomes {
 }
 
 impl OpenRecord {
-    /// Returns `None` for a signal without entry, stop or target, because it cannot be measured. `before` is the
-    /// progress that a previous process stored.
-    fn new(signal: &Arc<Signal>, before: Option<Progress>) -> Option<Self> {
+    /// Returns `None` for a signal without entry, stop or target, because it cannot be measured. `resumed` is whether a
+    /// previous process stored the progress.
+    fn new(signal: &Arc<Signal>, progress: Progress, resumed: bool) -> Option<Self> {
         let (entry, stop) = (signal.entry_price?, signal.stop_loss?);
         let unit = (entry - stop).abs();
-        let resumed = before.is_some();
-        let progress = before.unwrap_or_else(|| Progress::from_confirmation(signal));
         (unit > 0.0 && progress.targets_hit < signal.take_profits.len()).then(|| Self {
             signal: signal.clone(),
+            entry,
             stop,
             unit,
             shares: shares(signal),
@@ -220,20 +236,39 @@ impl OpenRecord {
             Direction::Long => (ask, bid),
             Direction::Short => (bid, ask),
         };
-        if std::mem::take(&mut self.resumed)
-            && let Some(class) = self.bridge_gap(leaves, at)
-        {
+        let after_restart = std::mem::take(&mut self.resumed);
+        if after_restart && let Some(class) = self.bridge_gap(leaves, at) {
             return Some(class);
         }
+        let minute = |at| BarInterval::OneMinute.floor(at);
+        let opens_minute = self.progress.feed.is_none() || minute(at) != minute(self.progress.seen_at);
         (self.progress.feed, self.progress.seen_at) = (Some(feed), at);
-        if self.progress.fill.is_none() && at >= self.signal.updated_at + HORIZON {
-            return Some(OutcomeClass::NotFilled);
-        }
         if self.progress.fill.is_none() {
-            (self.progress.fill, self.is_dirty) = (Some(enters), true);
+            if at >= self.signal.updated_at + HORIZON || self.is_withdrawn(leaves) {
+                return Some(OutcomeClass::NotFilled);
+            }
+            self.progress.fill = self.fill(enters, opens_minute && !after_restart);
+            self.progress.fill?;
+            self.is_dirty = true;
         }
         self.progress.minute.get_or_insert(Candle::opening(leaves)).update(leaves);
         None
+    }
+
+    /// Returns the price at which the position is entered, if it is. `may_be_better` is whether a limit order may be filled
+    /// at a price beyond its own.
+    fn fill(&self, enters: f64, may_be_better: bool) -> Option<f64> {
+        if self.progress.order.is_market() {
+            return Some(enters);
+        }
+        let beyond = self.signal.direction.sign() * (self.entry - enters) >= 0.0;
+        beyond.then_some(if may_be_better { enters } else { self.entry })
+    }
+
+    /// Whether the first target was reached before a limit order was filled.
+    fn is_withdrawn(&self, leaves: f64) -> bool {
+        let ahead = self.signal.direction.sign() * (self.signal.take_profits[0] - leaves);
+        self.progress.order == EntryOrder::Limit && ahead <= 0.0
     }
 
     /// Bridges the gap since the previous process with the first price after it. Returns how that ends the record, if
@@ -265,10 +300,10 @@ impl OpenRecord {
         self.progress.mae = self.progress.mae.min(at_r);
     }
 
-    /// Whether the first price was already beyond the stop or the first target.
+    /// Whether the first price was already beyond the stop or the first target, where an order at the market is not sent.
     fn could_not_enter(&self, fill: f64) -> bool {
         let ahead = |level: f64| self.signal.direction.sign() * (level - fill);
-        ahead(self.stop) >= 0.0 || ahead(self.signal.take_profits[0]) <= 0.0
+        self.progress.order.is_market() && (ahead(self.stop) >= 0.0 || ahead(self.signal.take_profits[0]) <= 0.0)
     }
 
     /// Judges the minute that has just ended. Returns how that ends the record, if it does.

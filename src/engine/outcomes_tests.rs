@@ -268,6 +268,119 @@ fn open_records_drain_on_changes_and_after_failures() {
     assert_eq!((kept(&mut feeding, PersistScope::All), kept(&mut feeding, PersistScope::All)), (1, 0));
 }
 
+/// Returns costs of half a pip of slippage and a pip of commission, with this entry.
+fn costs(entry: EntryOrder) -> TradingCosts {
+    let instruments = Instruments::new(Instruments::documented()).unwrap();
+    let table = |cost: &str| crate::domain::CostTable::new(&[cost.parse().unwrap()], &instruments).unwrap();
+    TradingCosts { entry, slippage: table("5"), commission: table("EUR/USD=0.0001") }
+}
+
+/// Returns how a long with entry 1.1, stop 1.099 and targets of half the position each ends on bids at these seconds.
+fn entered(entry: EntryOrder, bids: &[(i64, f64)]) -> Option<TradeOutcome> {
+    let mut feeding = Feeding::default();
+    feeding.outcomes.set_costs(costs(entry));
+    feeding.outcomes.on_change(&confirmed(&[1.101, 1.102]));
+    for (seconds, bid) in bids {
+        feeding.bid(*seconds, *bid);
+    }
+    feeding.outcomes.drain_ended().pop()
+}
+
+/// Returns the fill, and the result in R: gross, of slippage, of commission, and net.
+fn results(outcome: &TradeOutcome) -> [f64; 5] {
+    let net = outcome.net.unwrap();
+    [outcome.fill.unwrap(), outcome.r, net.slippage_r, net.commission_r, net.r].map(|x| (x * 1e9).round() / 1e9)
+}
+
+#[test]
+fn fills_at_the_market_pay_slippage() {
+    use OutcomeClass::{Expired, Stop, Targets};
+    let market = |bids: &[(i64, f64)]| {
+        let outcome = entered(EntryOrder::Market, bids).unwrap();
+        (outcome.class, results(&outcome))
+    };
+    // The entry at the ask of 1.1 pays slippage, and whatever leaves otherwise than at a target.
+    assert_eq!(market(&[(0, 1.0998), (30, 1.102), (60, 1.1)]), (Targets, [1.1, 1.5, 0.05, 0.1, 1.35]));
+    assert_eq!(market(&[(0, 1.0998), (30, 1.099), (60, 1.1)]), (Stop, [1.1, -1.0, 0.1, 0.1, -1.2]));
+    let half = [(0, 1.0998), (30, 1.101), (60, 1.099), (120, 1.1)];
+    assert_eq!(market(&half), (Stop, [1.1, 0.0, 0.075, 0.1, -0.175]));
+    let day = 24 * 3_600;
+    assert_eq!(market(&[(0, 1.0998), (day, 1.1003), (day + 60, 1.1)]), (Expired, [1.1, 0.3, 0.1, 0.1, 0.1]));
+}
+
+#[test]
+fn limit_orders_fill_at_their_price_or_better() {
+    use OutcomeClass::{NotFilled, Stop, Targets};
+    let limit = |bids: &[(i64, f64)]| {
+        let outcome = entered(EntryOrder::Limit, bids).unwrap();
+        (outcome.class, outcome.net.map(|_| results(&outcome)))
+    };
+    // The market comes down to the order within a minute: its own price, without slippage.
+    let back = [(0, 1.1005), (30, 1.0996), (60, 1.102), (120, 1.1)];
+    assert_eq!(limit(&back), (Targets, Some([1.1, 1.5, 0.0, 0.1, 1.4])));
+    // A minute opens below it: the first ask.
+    let gap = [(0, 1.1005), (60, 1.0994), (120, 1.102), (180, 1.1)];
+    assert_eq!(limit(&gap), (Targets, Some([1.0996, 1.9, 0.0, 0.1, 1.8])));
+    // Only the exit at the stop is at the market. What came before the fill does not count.
+    let stopped = [(0, 1.1009), (30, 1.0998), (60, 1.099), (120, 1.1)];
+    let outcome = entered(EntryOrder::Limit, &stopped).unwrap();
+    assert_eq!((outcome.class, results(&outcome)), (Stop, [1.1, -1.0, 0.05, 0.1, -1.15]));
+    assert!((outcome.mfe, outcome.order) == (0.0, EntryOrder::Limit), "{outcome:?}");
+    // The first target comes first, or a day passes.
+    assert_eq!(limit(&[(0, 1.1005), (60, 1.101)]), (NotFilled, None));
+    assert_eq!(limit(&[(0, 1.1005), (24 * 3_600, 1.0998)]), (NotFilled, None));
+}
+
+#[test]
+fn gaps_fill_at_the_first_price() {
+    use OutcomeClass::{Stop, Targets};
+    // Two days without prices, such as a weekend, and then a minute that moves on.
+    let over = |entry, before: f64, first: f64, then: f64| {
+        let monday = 2 * 24 * 3_600;
+        // A limit order is a day old at most, so it has been filled before.
+        let outcome =
+            entered(entry, &[(0, 1.1001), (30, before), (monday, first), (monday + 30, then), (monday + 60, then)]);
+        let outcome = outcome.unwrap();
+        (outcome.class, outcome.targets_hit, (outcome.r * 1e9).round() / 1e9)
+    };
+    for entry in [EntryOrder::Market, EntryOrder::Limit] {
+        let paid = if entry.is_market() { 0.3 } else { 0.0 };
+        assert_eq!(over(entry, 1.0998, 1.0975, 1.1), (Stop, 0, -2.5 - paid), "beyond the stop: {entry:?}");
+        assert_eq!(over(entry, 1.0998, 1.1, 1.098), (Stop, 0, -1.0 - paid), "at the stop itself: {entry:?}");
+        assert_eq!(over(entry, 1.0998, 1.105, 1.105), (Targets, 2, 1.5 - paid), "no better than a target: {entry:?}");
+    }
+}
+
+#[test]
+fn orders_outlive_a_restart() {
+    use OutcomeClass::{NotFilled, Stop, Targets};
+    let after = |first: f64| {
+        let change = confirmed(&[1.101]);
+        let mut feeding = Feeding::default();
+        feeding.outcomes.set_costs(costs(EntryOrder::Limit));
+        feeding.outcomes.on_change(&change);
+        feeding.bid(0, 1.1005);
+        let mut feeding = feeding.restart(&change.signal);
+        feeding.bid(600, first);
+        feeding.bid(660, 1.1012);
+        feeding.bid(720, 1.1);
+        feeding.outcomes.drain_ended().pop().map(|it| (it.class, it.order, it.fill, (it.r * 1e9).round() / 1e9))
+    };
+    // Filled at its price while the server was down, not at the better first price after it.
+    assert_eq!(after(1.0995), Some((Targets, EntryOrder::Limit, Some(1.1), 1.0)));
+    assert_eq!(after(1.0985), Some((Stop, EntryOrder::Limit, Some(1.1), -1.5)));
+    assert_eq!(after(1.1005), Some((NotFilled, EntryOrder::Limit, None, 0.0)));
+}
+
+#[test]
+fn records_without_costs_are_as_before() {
+    let outcome = record("ict", &[1.0998, 1.099, 1.1]).unwrap();
+    let json = serde_json::to_string(&outcome).unwrap();
+    assert!(!json.contains("net") && !json.contains("order"), "{json}");
+    let progress = serde_json::to_string(&Progress::from_confirmation(&confirmed(&[1.101]).signal)).unwrap();
+    assert!(!progress.contains("order"), "{progress}");
+}
+
 #[test]
 fn an_open_position_exits_after_a_day() {
     let day = [vec![1.0998; 24 * 120 - 2], vec![1.1005; 6]].concat();

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::error::ApiError;
-use crate::ingest::{MalformedBody, trimmed};
+use crate::ingest::{MalformedBody, parse_json, trimmed};
 
 /// The content type of all answers that are not text.
 pub(super) const JSON: &str = "application/json";
@@ -83,19 +83,14 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonOrText<LIMIT> {
         let is_json = body.first().is_none_or(|first| matches!(first, b'{' | b'[' | b'"' | b'`'));
         match std::str::from_utf8(body) {
             Ok(text) if mime.as_deref() == Some("text/plain") && !is_json => Ok(Self::Text(text.to_owned())),
-            _ => {
-                let value = json(body)?;
-                MalformedBody::repeated(body)
-                    .map_or(Ok(Self::Json(value)), |repeated| Err(ApiError::MalformedJson(repeated)))
-            }
+            _ => json(body).map(Self::Json),
         }
     }
 }
 
 /// Parses JSON. The error explains the mistake where it is a known one.
 pub(super) fn json(body: &[u8]) -> Result<Value, ApiError> {
-    let body = trimmed(body);
-    serde_json::from_slice(body).map_err(|error| match MalformedBody::of(body) {
+    parse_json(body).map_err(|error| match MalformedBody::of(body) {
         Some(malformed) => ApiError::MalformedJson(malformed),
         None => error.into(),
     })

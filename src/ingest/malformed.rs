@@ -55,16 +55,6 @@ impl MalformedBody {
     }
 }
 
-impl MalformedBody {
-    /// Returns the fault of JSON with different values for the same name. The JSON parser would silently use the last
-    /// one.
-    pub fn repeated(body: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(trimmed(body)).ok()?;
-        let error = loose::read(text).err().filter(|error| matches!(error, LooseError::Twice(_)))?;
-        Some(Self { remedy: error.to_string(), details: None })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,17 +77,13 @@ mod tests {
             ("BUY EURUSD", "text/plain"),
             ("{\"a\": buy}", "without quotes"),
             ("{\"a\": \"b\"c\"}", "quotes within the quotes of a"),
+            ("{\"sl\": 1.1, \"sl\": 1.2}", "sl stands there twice"),
         ] {
             assert!(MalformedBody::of(body.as_bytes()).is_some_and(|found| found.remedy.contains(remedy)), "{body}");
         }
         for body in ["", "{1}", "{\"id\":", "\u{0}", "<a/>"] {
             assert_eq!(MalformedBody::of(body.as_bytes()), None, "{body}");
         }
-        assert!(
-            MalformedBody::repeated(b"{\"sl\": 1.1, \"sl\": 1.2}")
-                .is_some_and(|found| found.remedy.starts_with("sl stands there twice"))
-        );
-        assert_eq!(MalformedBody::repeated(b"{\"sl\": 1.1, \"sl\": 1.1, \"a\": {\"sl\": 2}}"), None);
         let nan = MalformedBody::of(b"{\"stop_loss\": NaN, \"tp\": [1, -Infinity]}").unwrap();
         assert_eq!(nan.remedy, "NaN and Infinity are not JSON: send null for stop_loss, tp[1]");
         let why = "is NaN or Infinity: send null";

@@ -8,6 +8,7 @@ mod aliases;
 mod error;
 mod events;
 mod fields;
+mod json;
 mod loose;
 mod malformed;
 mod messages;
@@ -35,6 +36,7 @@ use crate::telemetry::Metrics;
 
 pub use error::PushError;
 pub use events::PushedEvents;
+pub use json::parse_json;
 pub use malformed::{MalformedBody, trimmed};
 pub use messages::{Answered, ErrorBody, EventsAnswer, PricesAnswer, SignalAnswer};
 pub use prices::{PushedPrices, parse_prices};

@@ -79,17 +79,19 @@ async fn connect_again<S: Source>(
             Err(SourceError::Transient(error)) => (error, Duration::ZERO),
             Err(SourceError::Limited { error, pause }) => (error, pause),
         };
-        if states.connected_for(name).is_some_and(|lasted| lasted >= STABLE) {
+        let lasted = states.connected_for(name);
+        if lasted.is_some_and(|lasted| lasted >= STABLE) {
             waits = BACK_OFF.build();
         }
         let retry_in = pause + waits.next().unwrap_or(STABLE);
         states.set(name, SourceState::Waiting { retry_in });
         let retry_in_ms = retry_in.as_millis() as u64;
-        tracing::warn!(source = %name, %error, retry_in_ms, "the source lost its connection; it reconnects after a wait");
+        let what = if lasted.is_some() { "lost its connection" } else { "could not connect" };
+        tracing::warn!(source = %name, %error, retry_in_ms, "the source {what}; it tries again after a wait");
         tokio::time::sleep(retry_in).await;
         reconnecting();
         states.set(name, SourceState::Connecting);
-        tracing::info!(source = %name, "the source reconnects");
+        tracing::info!(source = %name, "the source connects again");
     }
 }
 

@@ -72,7 +72,7 @@ pub use backup::backup;
 pub use chain::{ChainLink, Hash};
 pub use error::StoreError;
 pub use event_log::{Appending, EventLog, LogEntries, Publisher, RequestId};
-pub use export::{ExportFormat, export, export_outcomes, hex};
+pub use export::{ExportFormat, export, export_outcomes, hex, stored_outcomes};
 #[doc(hidden)]
 pub use faults::DiskFault;
 pub use inspect::{Examined, examine};

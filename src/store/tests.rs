@@ -77,6 +77,7 @@ fn signal(id: &str, state: SignalState) -> Signal {
         tp_modes: vec!["TP1 30%".into(), "Runner 30%".into()],
         reason: "Sweep, \"MSS\"\nand FVG".into(),
         confidence: 0.85,
+        calibration: None,
         rr_target: 2.17,
         killzone: Killzone::London,
         model: None,

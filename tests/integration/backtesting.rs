@@ -104,7 +104,8 @@ pub(crate) fn recomputed(report: &Value) -> Option<BTreeMap<String, u64>> {
     recomputed_by("tests/recompute.py", &report.to_string())
 }
 
-fn recomputed_by(script: &str, report: &str) -> Option<BTreeMap<String, u64>> {
+/// Has a script compute the figures of a report. `None` without Python.
+pub(crate) fn recomputed_by(script: &str, report: &str) -> Option<BTreeMap<String, u64>> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), report).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
@@ -137,6 +138,36 @@ async fn recorded_bars_give_the_signals_of_a_server() {
         assert!((0.7..=3.0).contains(&per_day), "{recording}");
     }
     same(&file("eurusd"), "EURUSD", 20).await;
+}
+
+#[tokio::test]
+async fn costs_are_in_the_net_results_alone() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), walk(4)).unwrap();
+    let path = file.path().to_str().unwrap();
+    let args = ["--symbol", "EURUSD", "--json", "-", path];
+    let costs = ["--slippage", "2,XAUUSD=0.5", "--commission", "0.00003"];
+    let (free, mut paid) = (backtest(&args).await, backtest(&[&args[..], &costs].concat()).await);
+    let gross = |report: &Value| {
+        let records = report["outcomes"].as_array().unwrap().iter().cloned();
+        let without = records.map(|mut record| {
+            record.as_object_mut().unwrap().remove("net");
+            record
+        });
+        without.collect::<Vec<_>>()
+    };
+    assert_eq!((gross(&paid), &paid["changes"]), (gross(&free), &free["changes"]));
+    let (all, net) = (&paid["statistics"]["all"], &paid["statistics"]["all"]["net"]);
+    assert_eq!((&net["trades"], &free["statistics"]["all"]["net"]), (&all["trades"], &Value::Null));
+    assert!(net["total_r"].as_f64() < all["total_r"].as_f64(), "{net}");
+    let assumed = paid["assumptions"].to_string();
+    assert!(assumed.contains("Slippage: 2points, XAUUSD=0.5 on each fill"), "{assumed}");
+    paid["costs"] = json!({ "slippage": 0.000_02, "commission": 0.000_03 });
+    recomputed(&paid);
+    let limit = backtest(&[&args[..], &["--entry", "limit"]].concat()).await;
+    let orders = limit["outcomes"].as_array().unwrap();
+    assert!(orders.iter().all(|record| record["order"] == "limit"), "{orders:?}");
+    recomputed(&limit);
 }
 
 /// Runs a sweep. `processors` are those that it may use, as taskset lists them.
@@ -207,4 +238,26 @@ async fn statistics_match_a_script_over_the_records() {
     if let Some(compared) = recomputed(&report) {
         assert!(compared["numbers"] > 100 && compared["trades"] > 5, "{compared:?}");
     }
+}
+
+#[tokio::test]
+async fn a_look_ahead_check_compares_or_fails() {
+    let (file, empty) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    let rows = walk(1);
+    let first = |rows: &str, count| rows.split_inclusive('\n').take(count).collect::<String>();
+    std::fs::write(file.path(), first(&rows, 181)).unwrap();
+    std::fs::write(empty.path(), first(&rows, 2)).unwrap();
+    let check = async |file: &Path| {
+        let file = file.to_str().unwrap();
+        let args = ["backtest", "--lookahead-check", "--symbol", "EURUSD", "--json", "-", file];
+        let output = soon("the check ends", binary().args(args).output()).await.unwrap();
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap()[0].clone())
+    };
+    let (code, report) = check(file.path()).await;
+    assert_eq!((code, &report["passed"], &report["bars"]), (Some(0), &json!(true), &json!(180)), "{report}");
+    let swings = &report["outputs"][0];
+    assert!(swings["compared"].as_u64() > Some(100) && swings["rewritten"] == 0, "{swings}");
+    // A check that compared nothing shows nothing.
+    let (code, report) = check(empty.path()).await;
+    assert_eq!((code, &report["passed"]), (Some(1), &json!(false)), "{report}");
 }

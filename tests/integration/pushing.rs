@@ -76,6 +76,11 @@ async fn a_malformed_body_gets_its_remedy() {
         let (status, told) = send(&server, "/api/signals", "application/json", body).await;
         assert!(status == 400 && told["error"].as_str().unwrap().contains(remedy), "{told}");
     }
+    for path in ["/api/prices", "/api/events", "/api/mt/ticks"] {
+        let body = r#"{"symbol": "EURUSD", "bid": 1.1, "ask": 1.2, "bid": 1.0}"#;
+        let (status, told) = send(&server, path, "application/json", body).await;
+        assert!(status == 400 && told["error"].as_str().unwrap().contains("bid stands there twice"), "{path} {told}");
+    }
     let (status, told) = send(&server, "/api/signals", "application/x-www-form-urlencoded", "{}").await;
     assert!(status == 415 && told["error"].as_str().unwrap().contains("Content-Type: application/json"), "{told}");
     // The webhook mends what TradingView prints.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orion_server::domain::{
-    Direction, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, Symbol, TradeOutcome, parse_time,
+    Direction, EntryOrder, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, Symbol, TradeOutcome,
+    parse_time,
 };
 use orion_server::store::Store;
 use orion_server::telemetry::Metrics;
@@ -30,6 +31,7 @@ fn record(number: usize) -> TradeOutcome {
         killzone: Killzone::London,
         source: SourceName::new("push"),
         confidence: 0.8,
+        calibration: None,
         feed: Some(Feed::Live),
         entry: Some(1.085),
         stop: Some(1.082),
@@ -43,6 +45,8 @@ fn record(number: usize) -> TradeOutcome {
         mfe: 2.0,
         mae: -1.0,
         gap_seconds: 0,
+        order: EntryOrder::Market,
+        net: None,
     }
 }
 

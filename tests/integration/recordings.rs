@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use orion_server::backtest::{RunOptions, run};
 use orion_server::config::Settings;
-use orion_server::domain::{Instruments, RecordingOptions};
+use orion_server::domain::{Instruments, RecordingOptions, TradingCosts};
 use serde_json::Value;
 
 use crate::support::{Native, Server, binary, soon};
@@ -33,6 +33,7 @@ fn signals(dir: &Path, file: &Rewritten, symbol: &str) -> (String, u64) {
         instruments,
         ttl: settings.signals.ttl,
         rules: settings.setups.rules(),
+        costs: TradingCosts::default(),
         reading: RecordingOptions {
             spread: file.spread,
             columns: file.columns.parse().unwrap(),

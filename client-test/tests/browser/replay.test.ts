@@ -153,6 +153,11 @@ test("a replay ends where the day ended", async () => {
   await formed(fast, Date.parse(stored.at(-1).time) / 1000, stored.at(-1).close);
   const expected = stored.map(({ time, open, high, low, close }: any) => ({ time: Date.parse(time) / 1000, open, high, low, close }));
   assert.deepEqual(await candles(fast), expected);
+  const room = await fast.evaluate(() => {
+    const { chart, candles } = window.orionChart!.view!;
+    return chart.timeScale().getVisibleLogicalRange()!.to - candles.data().length;
+  });
+  assert.ok(Math.abs(room - 8) < 1, `the newest bar stays in view while others are merged: ${room} free bars to its right`);
   const [outcome] = (await server.get("/api/outcomes?feed=replayed")).body.outcomes;
   const mark = await fast.waitForFunction((id) => window.orionChart!.view!.drawn.find(({ mark }) => mark.signal.id === id)?.mark, outcome.signal);
   const { ending, to, signal } = (await mark.jsonValue())!;

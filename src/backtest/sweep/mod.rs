@@ -19,7 +19,7 @@ pub use report::SweepReport;
 
 use super::run::Player;
 use super::{BacktestError, RunOptions};
-use crate::domain::{Instrument, Instruments, Quote, SetupRules, Tick, TradeOutcome, trading_day};
+use crate::domain::{Instrument, Quote, SetupRules, Tick, TradeOutcome, trading_day};
 use crate::recordings::{ReadSummary, Recording, RecordingError};
 
 /// The number of chunks of prices that wait for each worker: reading stays ahead, and the memory small.
@@ -85,7 +85,9 @@ pub fn sweep(
         spreads = play_all(recordings, &others, options, progress)?.outcomes;
         spreads.insert(0, run.outcomes[chosen].clone());
     }
-    Ok(SweepReport::new(swept, run, &spreads, held_out)?)
+    let mut report = SweepReport::new(swept, run, &spreads, held_out)?;
+    report.assumptions = options.costs.assumptions();
+    Ok(report)
 }
 
 /// Plays each recording once, to an engine for every variant: the processors share the variants, so that the result does not
@@ -102,8 +104,7 @@ fn play_all(
         let fail = |problem| BacktestError::new(file, problem);
         let mut recording = Recording::open(file, &options.request(instrument)).map_err(fail)?;
         let ended =
-            play(&mut recording, variants, &options.instruments, &mut run.days, |bytes| progress(before + bytes))
-                .map_err(fail)?;
+            play(&mut recording, variants, options, &mut run.days, |bytes| progress(before + bytes)).map_err(fail)?;
         for (all, new) in run.outcomes.iter_mut().zip(ended) {
             run.days.extend(new.iter().map(|outcome| trading_day(outcome.closed_at)));
             all.extend(new);
@@ -118,7 +119,7 @@ fn play_all(
 fn play(
     recording: &mut Recording,
     variants: &[Variant],
-    instruments: &Arc<Instruments>,
+    options: &RunOptions,
     days: &mut BTreeSet<NaiveDate>,
     mut progress: impl FnMut(u64),
 ) -> Result<Vec<Vec<TradeOutcome>>, RecordingError> {
@@ -130,7 +131,9 @@ fn play(
             let (sender, chunks) = sync_channel::<Arc<Vec<Tick>>>(CHUNKS_AHEAD);
             senders.push(sender);
             threads.push(scope.spawn(move || {
-                let player = |it: &Variant| Player::new(instruments.clone(), it.rules.clone(), it.ttl);
+                let player = |it: &Variant| {
+                    Player::new(options.instruments.clone(), it.rules.clone(), it.ttl).with_costs(options.costs.clone())
+                };
                 let mut players: Vec<_> = share.iter().map(|variant| (player(variant), variant.spread)).collect();
                 for chunk in chunks {
                     for (player, spread) in &mut players {

@@ -22,6 +22,8 @@ pub struct SweepReport {
     version: &'static str,
     /// What the report shows, in sentences.
     pub sentences: Vec<String>,
+    /// What is assumed of fills and costs, in sentences.
+    pub assumptions: Vec<String>,
     /// The settings that were varied.
     pub swept: Vec<SweptSetting>,
     /// The trading days, `YYYY-MM-DD`, from the first to the last.
@@ -150,8 +152,8 @@ impl Series {
         let mut trades = Vec::with_capacity(counted.len());
         for outcome in counted {
             let day = days.partition_point(|day| *day < trading_day(outcome.closed_at));
-            daily[day] += outcome.r;
-            trades.push((day, outcome.r));
+            daily[day] += outcome.net_r();
+            trades.push((day, outcome.net_r()));
         }
         Self { daily, trades }
     }
@@ -237,6 +239,7 @@ impl SweepReport {
         let mut report = Self {
             version: env!("CARGO_PKG_VERSION"),
             sentences: Vec::new(),
+            assumptions: Vec::new(),
             swept,
             days: days.iter().map(ToString::to_string).collect(),
             sample_days,

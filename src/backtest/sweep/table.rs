@@ -71,7 +71,7 @@ impl SweepReport {
             sentences
                 .push(format!("With fewer than {FEW} trades no ratio in here says anything about another sample."));
         }
-        sentences.push("The spread is in the results; commission, slippage and swaps are not.".into());
+        sentences.push("The spread is in the results, and so are slippage and commission where they are set.".into());
         sentences
     }
 
@@ -107,7 +107,7 @@ impl SweepReport {
             lines.push(format!("{key} (mean of its tries): {}", values.iter().map(of).collect::<Vec<_>>().join("; ")));
         }
         lines.push(String::new());
-        lines.extend(self.sentences.iter().cloned());
+        lines.extend(self.sentences.iter().chain(&self.assumptions).cloned());
         lines.push(String::new());
         lines.join("\n")
     }

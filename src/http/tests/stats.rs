@@ -3,7 +3,9 @@
 use chrono::TimeDelta;
 
 use super::*;
-use crate::domain::{Direction, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, TradeOutcome};
+use crate::domain::{
+    Direction, EntryOrder, Feed, Killzone, OutcomeClass, SetupKind, SignalId, SourceName, TradeOutcome,
+};
 
 fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> TradeOutcome {
     TradeOutcome {
@@ -14,6 +16,7 @@ fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> TradeOutcome {
         killzone: Killzone::London,
         source: SourceName::new("push"),
         confidence: 0.8,
+        calibration: None,
         feed: Some(feed),
         entry: Some(1.085),
         stop: Some(1.082),
@@ -27,6 +30,8 @@ fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> TradeOutcome {
         mfe: r.max(0.0),
         mae: r.min(0.0),
         gap_seconds: 0,
+        order: EntryOrder::Market,
+        net: None,
     }
 }
 

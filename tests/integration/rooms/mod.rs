@@ -90,7 +90,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ("hub", "Audiences Encoding Envelope Hub Ordered Outbox Selection Snapshot Spacing Topics"),
             ("listener", "KillSwitch Peer"),
             ("pipeline", "Handle SubmitError clock"),
-            ("ingest", "ErrorBody EventsAnswer MalformedBody PricesAnswer SignalAnswer trimmed"),
+            ("ingest", "ErrorBody EventsAnswer MalformedBody PricesAnswer SignalAnswer parse_json"),
             ("store", "HistoryQuery SignalChange"),
             ("telemetry", "Metrics STORE Usage"),
         ],
@@ -121,7 +121,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             (
                 "ingest",
                 "Answered ErrorBody EventsAnswer MalformedBody PricesAnswer Push PushError SignalAnswer metatrader \
-             tradingview::AlertAnswer tradingview::TradingView trimmed",
+             tradingview::AlertAnswer parse_json tradingview::TradingView trimmed",
             ),
             ("record", "LogKey SignedCheckpoint"),
             ("store", "HistoryQuery LeafProof Reader Since StoreError TreeHead"),
@@ -154,7 +154,12 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
         "backtest",
         &[
             ("domain", "*"),
-            ("engine", "Engine detect::Recorded detect::Recorder"),
+            (
+                "engine",
+                "Engine detect::Atr detect::BlockEvent detect::Break detect::Detectors detect::Ema detect::Finding detect::Gap \
+                 detect::GapEvent detect::Macd detect::MarketLevels detect::Pivot detect::Range detect::Recorded \
+                 detect::Recorder detect::Rsi detect::Shift detect::Sweep detect::Zones",
+            ),
             ("recordings", "BarQuotes ReadSummary Recording RecordingError ReadRequest RecordedRow RowPrices"),
         ],
     ),
@@ -186,11 +191,11 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ),
             (
                 "backtest",
-                "BacktestError BacktestReport EventsOptions EventsReport GridError RunOptions SweepError SweptSetting Variant detector_events grid run sweep",
+                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run sweep",
             ),
             (
                 "config",
-                "Auth ConfigError Environment Loaded Secret ServerSettings Settings default_config \
+                "Auth ConfigError Environment Loaded Problem Secret ServerSettings Settings default_config \
              parse_duration",
             ),
             ("domain", "*"),
@@ -202,7 +207,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
                 "store",
                 "Examined ExportFormat Hash Repair RepairMode Repaired SchemaState StoreError TreeHead VerifiedRecords backup \
              check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
-             repair schema_state verify_against",
+             repair schema_state stored_outcomes verify_against",
             ),
         ],
     ),

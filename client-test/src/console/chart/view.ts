@@ -72,16 +72,16 @@ export class ChartView {
     });
   }
 
-  /** Shows other bars. `scroll` goes to the newest ones. */
+  /** Shows other bars. `scroll` goes to the newest ones; else what is in view stays, and the newest bar if it was. */
   setBook(symbol: string, book: CandleBook, scroll: boolean): void {
-    const range = scroll ? null : this.chart.timeScale().getVisibleRange();
     const tick = format.tickSize(symbol);
     const onGrid = (price: number) => format.price(symbol, Math.round(price / tick) * tick);
     this.candles.applyOptions({ priceFormat: { type: "custom", minMove: tick, formatter: onGrid } });
     this.#scale.book = book;
+    // The library keeps the place. Its range of times must not be set again: it ends at the last bar that was drawn, and a
+    // newer one would be out of view from then on.
     this.candles.setData([...book.candles]);
     if (scroll) this.showNow();
-    else if (range !== null) this.chart.timeScale().setVisibleRange(range);
   }
 
   update(candle: Candle): void {

@@ -32,6 +32,7 @@ function figures(all: Stats, open: number): HTMLElement[] {
     ["Open", String(open)],
     ["Win rate, 95 %", told(all.win_rate)],
     ["Mean result", all.expectancy_r === null ? "–" : format.multiple(all.expectancy_r)],
+    ...(all.net ? ([["Mean result, net of costs", format.multiple(all.net.expectancy_r)]] as [string, string][]) : []),
     ["Sum of results", format.multiple(all.total_r)],
     ["Greatest drawdown", `${all.max_drawdown_r.toFixed(2)} R`],
     ["Profit factor", number(all.profit_factor)],

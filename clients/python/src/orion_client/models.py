@@ -92,6 +92,14 @@ class AnsweredSignalAnswer(TypedDict):
     timestamp: str
 
 
+class AppliedCalibration(TypedDict):
+    """What a mapping did to the score of a signal."""
+    version: str
+    """The version of the mapping."""
+    score: float
+    """The model score that it was given; `confidence` is what became of it."""
+
+
 class Bar(TypedDict):
     """A bar."""
     time: str
@@ -192,6 +200,9 @@ class EndRequest(TypedDict):
     """Why it is invalidated: `manual` if absent."""
     dry_run: NotRequired[bool | None]
     """Only validate: nothing is published."""
+
+EntryOrder: TypeAlias = 'Literal["market", "limit"]'
+"""How a position is entered after the confirmation of its signal."""
 
 
 class ErrorBody(TypedDict):
@@ -334,6 +345,31 @@ class MarketHours(TypedDict):
     is_open: bool
     changes_at: str | None
     """When it opens or closes next, holidays included; null if it never closes."""
+
+
+class NetResult(TypedDict):
+    """The result of a position after its costs, in R."""
+    r: float
+    """`r` less slippage and commission."""
+    slippage_r: float
+    """The slippage of all fills at the market."""
+    commission_r: float
+    """The commission of the whole position."""
+
+
+class NetStats(TypedDict):
+    """Statistics of results after slippage and commission."""
+    trades: int
+    """The trades with such a result."""
+    win_rate: RateEstimate | None
+    expectancy_r: float
+    """The mean result."""
+    total_r: float
+    """The sum of all results."""
+    profit_factor: float | None
+    """The sum of the wins divided by the sum of the losses; `None` without losses."""
+    max_drawdown_r: float
+    """The maximum fall of the running sum below its previous maximum; at least 0."""
 
 
 class NewToken(TypedDict):
@@ -768,6 +804,8 @@ class Signal(TypedDict):
     invalidation: str | None
     """Why it was invalidated: `timeout`, `stop_touched`, `manual` and others."""
     source: str
+    calibration: NotRequired[AppliedCalibration]
+    """The mapping that made `confidence` of the model score, if the operator applies one."""
 
 SignalId: TypeAlias = "str"
 """The id of a signal: 1 to 128 characters for a pushed one, a UUID for one of the server. Cheap to clone."""
@@ -932,6 +970,8 @@ class Stats(TypedDict):
     """The mean of the worst prices."""
     brier: float | None
     """The mean squared error of the model score against "first target before the stop". A constant score of 0.5 has 0.25."""
+    net: NotRequired[NetStats]
+    """The results after slippage and commission, of the trades that have them; absent when none has."""
 
 StoredKind: TypeAlias = 'Literal["ingest", "read", "user"]'
 """What a stored token is for."""
@@ -1020,6 +1060,7 @@ TradeOutcome = TypedDict("TradeOutcome", {
     "killzone": "Killzone",
     "source": "SourceName",
     "confidence": "float",
+    "calibration": "NotRequired[AppliedCalibration]",
     "feed": "Feed | None",
     "entry": "float | None",
     "stop": "float | None",
@@ -1033,8 +1074,10 @@ TradeOutcome = TypedDict("TradeOutcome", {
     "mfe": "float",
     "mae": "float",
     "gap_seconds": "NotRequired[int]",
+    "order": "NotRequired[EntryOrder]",
+    "net": "NotRequired[NetResult]",
 })
-"""The record of one confirmed signal. `r` is `Σ share·dir·(exit − fill)/|entry − stop|`, where the fill is the first price after the confirmation and the levels are those that the signal was confirmed with; a gap through the stop exits at the first price beyond. `mfe` and `mae` are the best and the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other way round; costs beyond the spread are not in it."""
+"""The record of one confirmed signal. `r` is `Σ share·dir·(exit − fill)/|entry − stop|`, where the fill is the first price after the confirmation and the levels are those that the signal was confirmed with; a gap through the stop exits at the first price beyond. `mfe` and `mae` are the best and the worst price of the position in the same unit (`mae` ≤ 0). A long is filled on the ask and leaves on the bid, a short the other way round; costs beyond the spread are only in `net`."""
 
 
 class Unready(TypedDict):

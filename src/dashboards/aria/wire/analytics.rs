@@ -297,7 +297,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::domain::{Direction, Feed, Killzone, OutcomeClass, SignalId, SourceName, parse_time};
+    use crate::domain::{Direction, EntryOrder, Feed, Killzone, OutcomeClass, SignalId, SourceName, parse_time};
 
     fn outcome(symbol: &str, confirmed_at: &str, r: f64) -> TradeOutcome {
         let confirmed_at = parse_time(confirmed_at).unwrap();
@@ -309,6 +309,7 @@ mod tests {
             killzone: Killzone::London,
             source: SourceName::new("push"),
             confidence: 0.8,
+            calibration: None,
             feed: Some(Feed::Live),
             entry: Some(1.0),
             stop: Some(0.9),
@@ -322,6 +323,8 @@ mod tests {
             mfe: 0.0,
             mae: 0.0,
             gap_seconds: 0,
+            order: EntryOrder::Market,
+            net: None,
         }
     }
 

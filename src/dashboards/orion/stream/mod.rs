@@ -18,7 +18,7 @@ use super::EVENTS;
 use crate::auth::TokenKind;
 use crate::domain::{SignalFilter, SignalId, iso};
 use crate::http::{ApiError, RawQuery};
-use crate::ingest::{MalformedBody, trimmed};
+use crate::ingest::{MalformedBody, parse_json};
 use crate::pipeline::clock;
 use crate::transport::Gateway;
 use crate::transport::close::Close;
@@ -307,17 +307,11 @@ impl Protocol for OrionProtocol {
     }
 
     async fn on_text(&mut self, client: &mut Client, text: &str) -> Result<(), Close> {
-        let Ok(frame) = serde_json::from_slice::<Value>(trimmed(text.as_bytes())) else {
+        let Ok(frame) = parse_json(text.as_bytes()) else {
             answer(client, "error", &fault("invalid_json", malformed(text)));
             return Ok(());
         };
         let kind = frame.get("type").and_then(Value::as_str);
-        if kind == Some("signal")
-            && let Some(repeated) = MalformedBody::repeated(text.as_bytes())
-        {
-            answer(client, "error", &fault("invalid_json", repeated.remedy));
-            return Ok(());
-        }
         match kind {
             Some("subscribe") if !self.may_read => {
                 answer(client, "error", &fault("unauthorized", "a token is needed to read: send an auth frame first"));
