@@ -34,6 +34,7 @@ fn signal(number: u64) -> Arc<Signal> {
         tp_modes: vec!["TP1 30%".into(), "TP2 40%".into(), "Runner 30%".into()],
         reason: "Liquidity sweep of the London low, MSS and FVG on the five-minute chart".into(),
         confidence: 0.85,
+        calibration: None,
         rr_target: 3.67,
         killzone: Killzone::London,
         model: None,

@@ -122,8 +122,7 @@ struct App {
 impl App {
     fn start(tcp: TcpListener, settings: &Settings, joined: Option<Joined>) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
-        let metrics = new_metrics()?;
-        let instruments = Arc::new(settings.instruments()?);
+        let (metrics, instruments) = (new_metrics()?, Arc::new(settings.instruments()?));
         let epoch = joined.as_ref().map(|joined| &*joined.epoch);
         let (first, (store, recovered)) = FirstRun::begin(settings, || open_store(settings, &metrics, epoch))?;
         let hub = live_hub(settings, &recovered, &metrics);

@@ -28,7 +28,7 @@
 //! | [`listener`] | accepts, limits and ends connections | tasks, telemetry |
 //! | [`auth`] | tokens, those that the server stores, and their users | config, domain |
 //! | [`engine`] | the rules for prices, bars and signals | domain |
-//! | [`store`] | the signal log and its read side | domain, telemetry |
+//! | [`store`] | the signal log, the Merkle tree over it, and its read side | domain, telemetry |
 //! | [`hub`] | the live state, and its delivery | domain, telemetry |
 //! | [`pipeline`] | the single writer | domain, engine, hub, store (its seam for writing), telemetry |
 //! | [`cluster`] | several nodes that share one log | config (its settings), domain, hub, pipeline (its handle), store (the copy), tasks, telemetry |
@@ -40,7 +40,7 @@
 //! | [`http`] | routes, the descriptions of routes and streams, ingest, history, the public stream, operations, the console, the interface for agents | transport (messages, descriptions, server-sent events, long polling), engine (its detectors), hub, store (reading), pipeline (its handle), ingest, auth, cluster (its state), config, domain, listener (the peer), notify (its states, LINE), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`notify`] | notices about signals to Telegram, LINE, Discord, Slack, ntfy, e-mail and a webhook | alerts (its client and signer), config, domain, hub (its seam for delivery), pipeline (its handle), sources (TLS, texts), store (reading), telemetry, transport (the signal's object) |
-//! | [`backtest`] | runs recordings through the engine's rules | domain, engine, recordings |
+//! | [`backtest`] | runs recordings through the engine's rules; calibrates the scores of recorded outcomes | domain, engine, recordings |
 //! | [`cli`] | the command line | auth, backtest, cluster (its commands), config, domain, notify (its test), recordings (their summary), sources (the list of providers), store |
 //! | [`app`] | builds and connects the rooms | all |
 //!

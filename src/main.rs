@@ -38,6 +38,13 @@ fn run(cli: &Cli) -> Result<u8, u8> {
             let env = config::environment();
             command.run(&load()?.settings, |changed| cli.load_with(&env, changed)).map_err(failed)
         }
+        Command::Calibrate(command) => {
+            let location = match command.location() {
+                Some(location) => location.to_owned(),
+                None => load()?.settings.data.dir,
+            };
+            command.run(&location, &mut io::stdout().lock()).map_err(failed)
+        }
         Command::Token(command) => {
             let settings = load()?.settings;
             if let Some(done) = command.on_stored(&settings.data.dir, clock::wall, &mut io::stdout()) {

@@ -84,6 +84,14 @@ export interface AnsweredSignalAnswer {
   readonly ignored?: readonly string[];
 }
 
+/** What a mapping did to the score of a signal. */
+export interface AppliedCalibration {
+  /** The version of the mapping. */
+  readonly version: string;
+  /** The model score that it was given; `confidence` is what became of it. */
+  readonly score: number;
+}
+
 /** A bar. */
 export interface Bar {
   readonly time: string;
@@ -506,8 +514,10 @@ export interface TradeOutcome {
   readonly killzone: Killzone;
   /** The source of the signal. */
   readonly source: string;
-  /** Its model score, 0–1. */
+  /** Its model score, 0–1; with `calibration`, what a mapping made of it. */
   readonly confidence: number;
+  /** The mapping that was applied to the model score; absent without one. */
+  readonly calibration?: AppliedCalibration;
   readonly feed: Feed | null;
   /** Its entry. */
   readonly entry: number | null;
@@ -951,6 +961,8 @@ export interface Signal {
   /** Why it was invalidated: `timeout`, `stop_touched`, `manual` and others. */
   readonly invalidation: string | null;
   readonly source: string;
+  /** The mapping that made `confidence` of the model score, if the operator applies one. */
+  readonly calibration?: AppliedCalibration;
 }
 
 export interface SignalLife {
@@ -1110,6 +1122,8 @@ export interface OrionSignal {
   /** Why it was invalidated: `timeout`, `stop_touched`, `manual` and others. */
   readonly invalidation: string | null;
   readonly source: string;
+  /** The mapping that made `confidence` of the model score, if the operator applies one. */
+  readonly calibration?: AppliedCalibration;
 }
 
 /** A channel. `user`: the messages for one user, only over Socket.IO. */

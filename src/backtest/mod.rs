@@ -1,6 +1,7 @@
-//! Backtests: run recordings through the engine, without a server.
+//! Backtests: run recordings through the engine, without a server; and calibration, from what came of signals.
 
 mod bars;
+mod calibration;
 mod events;
 mod html;
 mod lookahead;
@@ -13,6 +14,7 @@ mod sweep;
 
 use std::path::Path;
 
+pub use calibration::{CalibrationOptions, CalibrationReport};
 pub use events::{EventsOptions, EventsReport, detector_events};
 pub use lookahead::{LookaheadOptions, LookaheadReport, lookahead_check};
 pub use report::{BacktestReport, FileReport};

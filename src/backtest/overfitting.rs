@@ -9,6 +9,8 @@
 #[cfg(test)]
 mod published;
 
+use std::ops::Range;
+
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -18,7 +20,7 @@ const EULER_MASCHERONI: f64 = 0.577_215_664_901_532_9;
 /// The parts that a probability of overfitting divides the days into: 12,870 ways to choose half of them.
 const PARTS: usize = 16;
 /// The number of samples of a bootstrap.
-const SAMPLES: usize = 2_000;
+pub(super) const SAMPLES: usize = 2_000;
 
 /// The moments of a series of results.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -204,23 +206,42 @@ pub(super) fn bootstrap_interval(results: &[f64]) -> Option<(f64, f64)> {
     if n < 2 {
         return None;
     }
-    let block = (n as f64).cbrt().ceil() as usize;
-    let mut generator = SplitMix64(0);
-    let mut means: Vec<f64> = (0..SAMPLES)
-        .map(|_| {
-            let (mut sum, mut taken) = (0.0, 0);
-            while taken < n {
-                let start = generator.below(n - block + 1);
-                let length = block.min(n - taken);
-                sum += results[start..start + length].iter().sum::<f64>();
-                taken += length;
-            }
-            sum / n as f64
-        })
-        .collect();
-    means.sort_by(f64::total_cmp);
-    let at = |share: f64| means[((SAMPLES - 1) as f64 * share).round() as usize];
-    Some((at(0.025), at(0.975)))
+    let mut blocks = BlockSamples::new(n);
+    let mean = |_| blocks.next_sample().into_iter().map(|it| results[it].iter().sum::<f64>()).sum::<f64>() / n as f64;
+    Some(interval_of((0..SAMPLES).map(mean).collect()))
+}
+
+/// Returns the bounds of the middle 95 % of values, of which there is at least one.
+pub(super) fn interval_of(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
+    (at(0.025), at(0.975))
+}
+
+/// The samples of a moving-block bootstrap, always the same for the same number of results.
+pub(super) struct BlockSamples {
+    generator: SplitMix64,
+    results: usize,
+    block: usize,
+}
+
+impl BlockSamples {
+    /// Returns the samples of `results` results, at least one.
+    pub(super) fn new(results: usize) -> Self {
+        Self { generator: SplitMix64(0), results, block: (results as f64).cbrt().ceil() as usize }
+    }
+
+    /// Returns the next sample: as many results as there are, in blocks.
+    pub(super) fn next_sample(&mut self) -> Vec<Range<usize>> {
+        let (mut blocks, mut taken) = (Vec::with_capacity(self.results / self.block + 1), 0);
+        while taken < self.results {
+            let start = self.generator.below(self.results - self.block + 1);
+            let length = self.block.min(self.results - taken);
+            blocks.push(start..start + length);
+            taken += length;
+        }
+        blocks
+    }
 }
 
 /// `SplitMix64` (Steele, Lea, Flood 2014): a generator of a few lines, so that others can compute the same samples.

@@ -5,11 +5,14 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::{Args, Subcommand};
 
 use super::progress::ProgressLine;
 use super::{EXIT_DUE, EXIT_FAILURE, EXIT_OK};
-use crate::store::{self, ExportFormat, Repair, RepairMode, Repaired, SchemaState, StoreError, VerifiedRecords};
+use crate::store::{
+    self, ExportFormat, Repair, RepairMode, Repaired, SchemaState, StoreError, TreeHead, VerifiedRecords,
+};
 
 /// Size of the output buffer, in bytes.
 const BUFFER: usize = 64 << 10;
@@ -23,8 +26,8 @@ pub enum LogCommand {
     /// for confirmed signals without one, and checks the database around them. Works beside a running server, and on
     /// backups. Exits with 1 when something is wrong, and names the first event or record that is.
     ///
-    /// The last line holds the hashes of the two ends, each of which covers all before it: noted elsewhere, they also show
-    /// a log that was cut at its end or written anew.
+    /// The last two lines hold the hashes of the two ends, each of which covers all before it, and the number of leaves and the
+    /// root of the tree over both: noted elsewhere, they also show a log that was cut at its end or written anew.
     #[command(after_help = "Example:\n  orion-server verify --dir orion-backup.db")]
     Verify {
         /// The log.
@@ -104,6 +107,13 @@ pub struct LogLocation {
     dir: Option<PathBuf>,
 }
 
+impl LogLocation {
+    /// Returns the location, if there is one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -144,7 +154,7 @@ impl LogCommand {
         | Self::Backup { location, .. }
         | Self::Migrate { location, .. }
         | Self::Repair { location, .. }) = self;
-        location.dir.as_deref()
+        location.path()
     }
 
     /// Runs the command on the log at `location` and returns the exit code. A closed standard output is not an error.
@@ -204,9 +214,11 @@ fn verify(location: &Path, out: &mut impl Write) -> Result<u8, CommandError> {
                  {open} open"
             )?;
             writeln!(out, "ends: {} {}", store::hex(&found.hash), store::hex(&hash))?;
+            let TreeHead { size, root } = found.tree;
+            writeln!(out, "tree: {size} {}", BASE64_STANDARD.encode(root))?;
             Ok(EXIT_OK)
         }
-        Err(StoreError::BrokenRecord(what)) => {
+        Err(StoreError::BrokenRecord(what) | StoreError::BrokenTree(what)) => {
             writeln!(out, "broken: {what}").ok();
             Ok(EXIT_FAILURE)
         }

@@ -1,6 +1,7 @@
 //! The command line: parses it, loads the settings, and runs the commands other than `serve`.
 
 mod backtest;
+mod calibrate;
 mod cluster;
 mod doctor;
 mod health;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 use http::Uri;
 
 pub use backtest::{BacktestCommand, BacktestCommandError};
+pub use calibrate::{CalibrateCommand, CalibrateError};
 pub use cluster::{ClusterCommand, ClusterCommandError};
 pub use doctor::DoctorCommand;
 pub use health::{HealthCommand, Unhealthy};
@@ -91,6 +93,13 @@ pub enum Command {
         orion-server backtest --lookahead-check eurusd_m15.csv\n  \
         orion-server backtest --sweep setups.min_score=0.4:0.8:0.1 --sweep setups.swing=3,5,8 eurusd_m1.csv")]
     Backtest(BacktestCommand),
+    /// Report what the model scores of recorded signals are worth as probabilities, and suggest a mapping
+    ///
+    /// Reads the outcomes of the log, also beside a running server, and changes nothing: the reliability curve, the parts of the
+    /// Brier score, and an isotonic mapping from score to probability with its interval, tried on the last 30 %. Nothing is
+    /// applied before --write makes a file of the mapping and setups.calibration names it.
+    #[command(after_help = "Examples:\n  orion-server calibrate\n  orion-server calibrate --write calibration.json")]
+    Calibrate(CalibrateCommand),
     /// Make a user token, for dashboards with private streams; or make, list and revoke stored tokens
     ///
     /// With --user it prints a token that is signed with `ORION_JWT_SECRET`, and nothing else. Stored tokens need no such secret.

@@ -1,12 +1,49 @@
 //! Settings of the server's own setups.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::value::{self, duration};
 use super::{List, Problem};
-use crate::domain::{BarInterval, BlackoutWindow, Killzone, SetupKind, SetupRules, Target};
+use crate::domain::{BarInterval, BlackoutWindow, CalibrationMap, Killzone, SetupKind, SetupRules, Target};
+
+/// Largest file of a mapping, in bytes.
+const MAX_MAPPING: u64 = 1 << 20;
+
+/// A setting with the path of a mapping for model scores, which is read together with the settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CalibrationFile {
+    path: PathBuf,
+    map: Arc<CalibrationMap>,
+}
+
+impl TryFrom<String> for CalibrationFile {
+    type Error = String;
+
+    fn try_from(path: String) -> Result<Self, String> {
+        let mut text = String::new();
+        let opened = File::open(&path).and_then(|file| file.take(MAX_MAPPING + 1).read_to_string(&mut text));
+        let size = opened.map_err(|error| format!("{path:?} cannot be read: {error}"))?;
+        if size as u64 > MAX_MAPPING {
+            return Err(format!("{path:?} is larger than {MAX_MAPPING} bytes"));
+        }
+        let map = CalibrationMap::parse(&text)
+            .map_err(|error| format!("{path:?} {error}; orion-server calibrate --write makes a mapping"))?;
+        Ok(Self { path: path.into(), map: map.into() })
+    }
+}
+
+impl From<CalibrationFile> for String {
+    fn from(file: CalibrationFile) -> Self {
+        file.path.to_string_lossy().into_owned()
+    }
+}
 
 /// The setups that the server detects, and their requirements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +82,9 @@ pub struct SetupSettings {
     /// Least model score; 0 to 1. Default 0.
     #[serde(deserialize_with = "value::decimal")]
     pub min_score: f64,
+    /// A mapping from the model score to the confidence of signals, as `orion-server calibrate --write` makes it. Default unset.
+    #[serde(deserialize_with = "value::parsed_unless_empty")]
+    pub calibration: Option<CalibrationFile>,
     /// Targets from near to far: distance in units of risk (R), and share of the position; 1 to 10. Default 1R 30%, 2R 40%, 3R 30%.
     pub take_profits: List<Target>,
 }
@@ -65,6 +105,7 @@ impl Default for SetupSettings {
             max_risk_atr: rules.max_atr,
             reach_atr: rules.reach_atr,
             min_score: rules.min_score,
+            calibration: None,
             take_profits: rules.targets.into(),
         }
     }
@@ -86,6 +127,7 @@ impl SetupSettings {
             max_atr: self.max_risk_atr,
             reach_atr: self.reach_atr,
             min_score: self.min_score,
+            calibration: self.calibration.as_ref().map(|file| file.map.clone()),
             targets: self.take_profits.to_vec(),
         }
     }
@@ -127,6 +169,22 @@ mod tests {
     fn the_defaults_match_the_engines_rules() {
         assert_eq!(SetupSettings::default().rules(), SetupRules::default());
         assert_eq!(SetupSettings::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_mapping_is_read_with_the_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("map.json");
+        let setting = || CalibrationFile::try_from(path.to_string_lossy().into_owned());
+        assert!(setting().unwrap_err().contains("cannot be read"));
+        std::fs::write(&path, r#"{"version":"","points":[{"score":0.4,"confidence":0.3}]}"#).unwrap();
+        assert!(setting().unwrap_err().contains("was changed"));
+        let map = CalibrationMap::new(vec![crate::domain::CalibrationPoint { score: 0.4, confidence: 0.3 }]).unwrap();
+        std::fs::write(&path, serde_json::to_string(&map).unwrap()).unwrap();
+        let setups = SetupSettings { calibration: Some(setting().unwrap()), ..SetupSettings::default() };
+        assert_eq!(setups.rules().calibration.as_deref(), Some(&map));
+        let text = toml::to_string(&setups).unwrap();
+        assert_eq!(toml::from_str::<SetupSettings>(&text).unwrap(), setups, "{text}");
     }
 
     #[test]

@@ -75,17 +75,19 @@ impl FromStr for Cost {
             Some((symbol, amount)) => (Some(symbol.trim().to_owned()), amount),
             None => (None, text),
         };
-        let (number, is_percent) = match amount.trim().strip_suffix('%') {
-            Some(number) => (number, true),
-            None => (amount, false),
-        };
-        let amount = match number.parse::<Spread>().map_err(|_| COST_FORMS)? {
-            Spread::Points(value) | Spread::Price(value) if is_percent && value <= MAX_PERCENT => {
-                CostAmount::Percent(value)
+        let amount = match amount.trim().strip_suffix('%') {
+            Some(percent) => {
+                let percent = percent.trim().parse().map_err(|_| COST_FORMS)?;
+                if !(0.0..=MAX_PERCENT).contains(&percent) {
+                    return Err(COST_FORMS);
+                }
+                CostAmount::Percent(percent)
             }
-            Spread::Points(points) if !is_percent => CostAmount::Points(points),
-            Spread::Price(price) if !is_percent => CostAmount::Price(price),
-            _ => return Err(COST_FORMS),
+            None => match amount.parse().map_err(|_| COST_FORMS)? {
+                Spread::Points(points) => CostAmount::Points(points),
+                Spread::Price(price) => CostAmount::Price(price),
+                Spread::Column => return Err(COST_FORMS),
+            },
         };
         Ok(Self { symbol, amount })
     }
@@ -237,7 +239,7 @@ mod tests {
         for text in ["13points", "1.5points", "0.00013", "2.0", "0.01%", "XAUUSD=0.05", "EUR/USD=2points"] {
             assert_eq!(text.parse::<Cost>().unwrap().to_string(), text);
         }
-        for text in ["", "=2", "x", "-1", "column", "column%", "11%", "1pip", "XAUUSD=", "NaN"] {
+        for text in ["", "=2", "x", "-1", "column", "column%", "11%", "1pip", "XAUUSD=", "NaN", "NaN%", "5points%"] {
             assert_eq!(text.parse::<Cost>(), Err(COST_FORMS), "{text}");
         }
     }

@@ -4,6 +4,7 @@
 
 mod bar;
 mod builtin;
+mod calibration;
 mod catalogue;
 mod clocks;
 mod costs;
@@ -39,6 +40,7 @@ mod time;
 mod venue;
 
 pub use bar::{Bar, BarInterval, Candle, aggregate};
+pub use calibration::{AppliedCalibration, CalibrationMap, CalibrationPoint};
 pub use catalogue::{Instruments, InstrumentsError, UnknownSymbol};
 pub use clocks::{new_york, weeks_apart};
 pub use costs::{Cost, CostAmount, CostTable, EntryOrder, TradingCosts};

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Candle, Direction, EntryOrder, Feed, Killzone, SetupKind, Signal, SignalId, SourceName, Symbol, TradingCosts,
+    AppliedCalibration, Candle, Direction, EntryOrder, Feed, Killzone, SetupKind, Signal, SignalId, SourceName, Symbol,
+    TradingCosts,
 };
 
 /// How a signal's record ended.
@@ -52,8 +53,12 @@ pub struct TradeOutcome {
     pub killzone: Killzone,
     /// The source of the signal.
     pub source: SourceName,
-    /// Its model score, 0–1.
+    /// Its model score, 0–1; with `calibration`, what a mapping made of it.
     pub confidence: f64,
+    /// The mapping that was applied to the model score; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub calibration: Option<AppliedCalibration>,
     /// The feed of the last price; `None` without a price.
     #[schema(required)]
     pub feed: Option<Feed>,
@@ -116,6 +121,7 @@ impl TradeOutcome {
             killzone: signal.killzone,
             source: signal.source.clone(),
             confidence: signal.confidence,
+            calibration: signal.calibration.clone(),
             feed: progress.feed,
             entry: signal.entry_price,
             stop: signal.stop_loss,

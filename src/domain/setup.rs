@@ -1,5 +1,6 @@
 //! The setups that the server detects, and their rules.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Timelike, Utc};
@@ -7,7 +8,7 @@ use chrono_tz::America::New_York;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{BarInterval, Killzone};
+use super::{BarInterval, CalibrationMap, Killzone};
 
 /// The kinds of setups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -175,8 +176,10 @@ pub struct SetupRules {
     pub max_atr: f64,
     /// The maximum distance of the price from the entry at publishing, in average true ranges.
     pub reach_atr: f64,
-    /// The minimum model score, 0–1.
+    /// The minimum model score, 0–1, before it is mapped.
     pub min_score: f64,
+    /// The mapping from model scores to the confidence of signals, if one is applied.
+    pub calibration: Option<Arc<CalibrationMap>>,
     /// The take profits, from near to far; the sum of their shares is 100 %.
     pub targets: Vec<Target>,
 }
@@ -196,6 +199,7 @@ impl Default for SetupRules {
             max_atr: 4.0,
             reach_atr: 0.25,
             min_score: 0.0,
+            calibration: None,
             targets: [(1.0, 30.0), (2.0, 40.0), (3.0, 30.0)].map(|(ratio, share)| Target { ratio, share }).to_vec(),
         }
     }

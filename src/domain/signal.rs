@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Direction, Fault, Instrument, Invalidation, Killzone, Now, SignalId, SignalState, SignalStatus, SourceName, Symbol,
+    AppliedCalibration, Direction, Fault, Instrument, Invalidation, Killzone, Now, SignalId, SignalState, SignalStatus,
+    SourceName, Symbol,
 };
 
 /// A complete trading signal. Prices are on the instrument's grid.
@@ -34,8 +35,11 @@ pub struct Signal {
     pub tp_modes: Vec<String>,
     /// The setup in words.
     pub reason: String,
-    /// The model score, 0–1.
+    /// The model score, 0–1; with `calibration`, what a mapping made of it.
     pub confidence: f64,
+    /// The mapping that was applied to the model score, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<AppliedCalibration>,
     /// The reward of the last target in units of the risk.
     pub rr_target: f64,
     /// The window of the trading day.
@@ -145,6 +149,7 @@ impl Signal {
             tp_modes: Vec::new(),
             reason: String::new(),
             confidence: 0.0,
+            calibration: None,
             rr_target: 0.0,
             killzone: Killzone::at(entry_time),
             model: None,
@@ -210,6 +215,9 @@ impl Signal {
         set(&mut signal.tp_modes, draft.tp_modes.clone());
         set(&mut signal.reason, draft.reason.clone());
         set(&mut signal.confidence, draft.confidence.map(|score| round_to(score, 4)));
+        if signal.confidence != self.confidence {
+            signal.calibration = None;
+        }
         set(&mut signal.killzone, draft.killzone);
         set(&mut signal.model, draft.model.clone().map(Some));
         let levels_changed = (signal.entry_price, signal.stop_loss, &signal.take_profits)

@@ -307,6 +307,7 @@ mod tests {
             killzone: Killzone::NyAm,
             source: SourceName::new("ict"),
             confidence,
+            calibration: None,
             feed: Some(Feed::Live),
             entry: Some(1.1),
             stop: Some(1.099),

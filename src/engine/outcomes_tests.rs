@@ -280,7 +280,9 @@ fn entered(entry: EntryOrder, bids: &[(i64, f64)]) -> Option<TradeOutcome> {
     let mut feeding = Feeding::default();
     feeding.outcomes.set_costs(costs(entry));
     feeding.outcomes.on_change(&confirmed(&[1.101, 1.102]));
-    bids.iter().for_each(|(seconds, bid)| feeding.bid(*seconds, *bid));
+    for (seconds, bid) in bids {
+        feeding.bid(*seconds, *bid);
+    }
     feeding.outcomes.drain_ended().pop()
 }
 
@@ -351,6 +353,7 @@ fn gaps_fill_at_the_first_price() {
 
 #[test]
 fn orders_outlive_a_restart() {
+    use OutcomeClass::{NotFilled, Stop, Targets};
     let after = |first: f64| {
         let change = confirmed(&[1.101]);
         let mut feeding = Feeding::default();
@@ -363,7 +366,6 @@ fn orders_outlive_a_restart() {
         feeding.bid(720, 1.1);
         feeding.outcomes.drain_ended().pop().map(|it| (it.class, it.order, it.fill, (it.r * 1e9).round() / 1e9))
     };
-    use OutcomeClass::{NotFilled, Stop, Targets};
     // Filled at its price while the server was down, not at the better first price after it.
     assert_eq!(after(1.0995), Some((Targets, EntryOrder::Limit, Some(1.1), 1.0)));
     assert_eq!(after(1.0985), Some((Stop, EntryOrder::Limit, Some(1.1), -1.5)));

@@ -93,6 +93,8 @@ CREATE TEMP VIEW signals AS SELECT s.first_seq,
   FROM main.signals s WHERE s.last_seq <= (SELECT seq FROM temp.cutoff)
     OR EXISTS (SELECT 1 FROM temp.signal_events e WHERE e.signal_id = s.id);
 CREATE TEMP VIEW outcomes AS SELECT * FROM main.outcomes WHERE seq <= (SELECT record FROM temp.cutoff);
+CREATE TEMP VIEW tree AS SELECT * FROM main.tree
+  WHERE event <= (SELECT seq FROM temp.cutoff) AND record <= (SELECT record FROM temp.cutoff);
 CREATE TEMP VIEW open_outcomes AS SELECT s.id AS signal_id, NULL AS body, NULL AS hash FROM temp.signals s
   WHERE s.status = 'confirmed' AND NOT EXISTS (SELECT 1 FROM temp.outcomes o WHERE o.signal_id = s.id)
     AND (EXISTS (SELECT 1 FROM main.open_outcomes o WHERE o.signal_id = s.id)

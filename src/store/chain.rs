@@ -1,6 +1,7 @@
 //! The hash chains over the log, one of events and one of records. The hash of each row covers the row and the previous
 //! hash, so that a later edit is detected.
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// The hash of a row and of all rows before it.
@@ -19,6 +20,10 @@ pub(super) trait Chained {
 
     /// Returns the hash of the row when `previous` is the hash of the row before it.
     fn hash(&self, previous: &Hash) -> Hash;
+
+    /// Returns the data of the row's leaf in the [tree](super::tree): JSON that an outsider can read and hash. The form must not
+    /// change under logs that exist.
+    fn leaf(&self) -> String;
 }
 
 /// One row of `signal_events` without its hash, as it is stored.
@@ -49,6 +54,15 @@ impl Chained for EventRow<'_> {
         let texts = [Some(self.signal_id), Some(self.status), self.reason, Some(self.source), Some(self.body)];
         hash(previous, [self.seq.to_le_bytes(), self.at.to_le_bytes(), self.stored_at.to_le_bytes()], texts)
     }
+
+    fn leaf(&self) -> String {
+        let Self { seq, at, stored_at, body, .. } = self;
+        let (id, status) = (Value::from(self.signal_id), Value::from(self.status));
+        let (reason, source) = (Value::from(self.reason), Value::from(self.source));
+        format!(
+            r#"{{"event":{seq},"at":{at},"stored_at":{stored_at},"id":{id},"status":{status},"reason":{reason},"source":{source},"signal":{body}}}"#
+        )
+    }
 }
 
 /// One row of `outcomes` without its hash, as it is stored.
@@ -77,6 +91,14 @@ impl Chained for RecordRow<'_> {
         let taken_over = u64::from(self.taken_over).to_le_bytes();
         let numbers = [self.seq.to_le_bytes(), self.closed_at.to_le_bytes(), self.stored_at.to_le_bytes(), taken_over];
         hash(previous, numbers, [Some(self.signal_id), Some(self.body)])
+    }
+
+    fn leaf(&self) -> String {
+        let Self { seq, closed_at, stored_at, taken_over, body, .. } = self;
+        let id = Value::from(self.signal_id);
+        format!(
+            r#"{{"record":{seq},"closed_at":{closed_at},"stored_at":{stored_at},"taken_over":{taken_over},"id":{id},"outcome":{body}}}"#
+        )
     }
 }
 
@@ -190,6 +212,22 @@ mod tests {
         assert_eq!(
             hex, "7ab81e0138133f9e77e7c332deceeacebfc8f66e0122206075c3842bd318fd87",
             "the stored form must not change under logs that exist"
+        );
+    }
+
+    /// Signed checkpoints depend on the form.
+    #[test]
+    fn the_leaves_are_pinned() {
+        let event = EventRow { signal_id: "a\"b", reason: None, ..row() };
+        assert_eq!(
+            event.leaf(),
+            r#"{"event":1,"at":2,"stored_at":3,"id":"a\"b","status":"invalidated","reason":null,"source":"push","signal":{}}"#
+        );
+        assert!(row().leaf().contains(r#""reason":"timeout""#));
+        let record = RecordRow { seq: 1, closed_at: 2, stored_at: 3, taken_over: false, signal_id: "a", body: "{}" };
+        assert_eq!(
+            record.leaf(),
+            r#"{"record":1,"closed_at":2,"stored_at":3,"taken_over":false,"id":"a","outcome":{}}"#
         );
     }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::chain::{ChainLink, Chained, EventRow};
+use super::tree::{Entry, TreeEnd};
 use super::{meta, outcomes, schema};
 use crate::domain::{Signal, SignalState};
 
@@ -15,10 +16,11 @@ const MAX_PRUNED_AT_ONCE: usize = 250;
 /// The number of bytes that a probe writes.
 const PROBE_BYTES: usize = 65_536;
 
-/// Appends changes of signals after `head`. Returns the new head.
+/// Appends changes of signals after `head`, to the tree as well. Returns the new head.
 pub(super) fn append<'a>(
     transaction: &Connection,
     head: ChainLink,
+    tree: &mut TreeEnd,
     signals: impl Iterator<Item = &'a Arc<Signal>>,
     stored_at: DateTime<Utc>,
 ) -> rusqlite::Result<ChainLink> {
@@ -50,6 +52,7 @@ pub(super) fn append<'a>(
             body: &body,
         };
         let (seq, hash) = (row.seq, row.hash(&head.hash));
+        tree.append(transaction, Entry::Event(seq), &row.leaf())?;
         event.execute((
             seq,
             row.at,

@@ -88,6 +88,9 @@ pub enum StoreError {
     /// A record of a confirmed signal is not what was written, or is missing.
     #[error("the track record is broken: {0}")]
     BrokenRecord(String),
+    /// The Merkle tree does not fit the events and records.
+    #[error("the tree over the log is broken: {0}")]
+    BrokenTree(String),
     /// No space is left.
     #[error("the disk with {} is full", .0.display())]
     Full(PathBuf),

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::error::StoreError;
 use super::offline::{self, StoredEvent};
 use super::{checked, row, spreadsheet};
-use crate::domain::{Invalidation, Signal, SignalState, iso};
+use crate::domain::{Invalidation, Signal, SignalState, TradeOutcome, iso};
 
 /// Events in a page. The log is not read between two pages, because the reader of the output may be slow.
 const PAGE: usize = 1_000;
@@ -73,6 +73,19 @@ pub fn export_outcomes(place: &Path, mut out: impl Write) -> Result<u64, StoreEr
     out.write_all(if count == 0 { b"[]\n" } else { b"\n]\n" }).map_err(io)?;
     out.flush().map_err(io)?;
     Ok(count)
+}
+
+/// Returns the record of every confirmed signal, in the order in which they ended, also beside a running server.
+///
+/// # Errors
+/// What is wrong with the log.
+pub fn stored_outcomes(place: &Path) -> Result<Vec<TradeOutcome>, StoreError> {
+    let (file, connection) = offline::open(place)?;
+    let read = || -> rusqlite::Result<Vec<TradeOutcome>> {
+        let mut statement = connection.prepare(&checked::records("ORDER BY o.closed_at, o.signal_id"))?;
+        statement.query_map([], checked::record)?.collect()
+    };
+    read().map_err(|error| StoreError::sqlite(&file, &error))
 }
 
 struct ExportPage {

@@ -14,13 +14,16 @@ use super::verify::walk;
 use super::wal::{self, Scan};
 use super::watermark::{self, Heads, Watermark, WatermarkRead};
 use super::{
-    DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, migrations, offline, outcomes, passing, queries, schema, upgrade, users,
+    DATABASE_FILE, LOCK_FILE, WATERMARK_FILE, migrations, offline, outcomes, passing, queries, schema, tree, upgrade,
+    users,
 };
 use crate::domain::Position;
 
 /// Maximum number of events and of records whose hashes are checked at every start. It takes about 50 ms, and covers
 /// more than dashboards ask for.
 const MAX_CHECKED_EVENTS: u64 = 10_000;
+/// Maximum number of leaves of the tree that are checked at every start.
+const MAX_CHECKED_LEAVES: u64 = 1_000;
 /// The largest database whose pages are all read at every start. A larger one would delay the start by seconds;
 /// `verify` reads all of it.
 const MAX_CHECKED_BYTES: u64 = 64 << 20;
@@ -223,10 +226,14 @@ fn check_tail(connection: &Connection, file: &Path) -> Result<(), StoreError> {
         _ => anchor,
     };
     passing::check(connection).and_then(|()| users::check(connection)).map_err(sqlite)?;
-    match walk(connection, file, from).and_then(|_| outcomes::check(connection, file, MAX_CHECKED_EVENTS)) {
+    let checked = walk(connection, file, from)
+        .and_then(|_| outcomes::check(connection, file, MAX_CHECKED_EVENTS))
+        .and_then(|_| tree::check(connection, file, MAX_CHECKED_LEAVES));
+    match checked {
         Ok(_) => Ok(()),
         Err(StoreError::Broken { seq, what }) => Err(damaged(format!("event {seq}: {what}"))),
         Err(StoreError::BrokenRecord(what)) => Err(damaged(what)),
+        Err(error @ StoreError::BrokenTree(_)) => Err(damaged(error.to_string())),
         Err(error) => Err(error),
     }
 }

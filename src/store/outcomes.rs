@@ -14,6 +14,7 @@ use super::chain::{ChainLink, Chained, RecordRow, open_hash};
 use super::error::StoreError;
 use super::queries::unreadable;
 use super::row::{DamagedRow, damaged_row};
+use super::tree::{Entry, TreeEnd};
 use super::{checked, meta, schema};
 use crate::domain::{Progress, Signal, SignalId, SourceName, Symbol, TradeOutcome};
 
@@ -24,17 +25,18 @@ const MAX_PRUNED_AT_ONCE: usize = 250;
 /// The two keys of `meta` for the last pruned record.
 const ANCHOR: [&str; 2] = ["outcome_anchor_seq", "outcome_anchor_hash"];
 
-/// Appends records after `head`. A second record of a signal is ignored. Returns the new head.
+/// Appends records after `head`, to the tree as well. A second record of a signal is ignored. Returns the new head.
 pub(super) fn append<'a>(
     transaction: &Connection,
     head: ChainLink,
+    tree: &mut TreeEnd,
     outcomes: impl Iterator<Item = &'a TradeOutcome>,
     stored_at: DateTime<Utc>,
 ) -> rusqlite::Result<ChainLink> {
     let mut head = head;
     for outcome in outcomes {
         let body = json(outcome)?;
-        head = insert(transaction, head, |seq| RecordRow {
+        head = insert(transaction, head, tree, |seq| RecordRow {
             seq,
             closed_at: outcome.closed_at.timestamp_millis(),
             stored_at: stored_at.timestamp_millis(),
@@ -51,6 +53,7 @@ pub(super) fn append<'a>(
 fn insert<'a>(
     transaction: &Connection,
     head: ChainLink,
+    tree: &mut TreeEnd,
     record: impl Fn(u64) -> RecordRow<'a>,
 ) -> rusqlite::Result<ChainLink> {
     let record = record(head.seq + 1);
@@ -61,7 +64,11 @@ fn insert<'a>(
     let RecordRow { seq, closed_at, stored_at, taken_over, signal_id, body } = record;
     let hash = record.hash(&head.hash);
     let written = statement.execute((seq, signal_id, closed_at, stored_at, taken_over, body, hash))?;
-    Ok(if written == 0 { head } else { ChainLink { seq, hash } })
+    if written == 0 {
+        return Ok(head);
+    }
+    tree.append(transaction, Entry::Record(seq), &record.leaf())?;
+    Ok(ChainLink { seq, hash })
 }
 
 fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {

@@ -67,7 +67,8 @@ pub fn repair(dir: &Path, mode: RepairMode, now: DateTime<Utc>) -> Result<Option
         StoreError::Damaged { .. }
         | StoreError::Lost { .. }
         | StoreError::Broken { .. }
-        | StoreError::BrokenRecord(_) => {}
+        | StoreError::BrokenRecord(_)
+        | StoreError::BrokenTree(_) => {}
         other => return Err(other),
     }
     let acknowledged = match read_watermark(&file)? {

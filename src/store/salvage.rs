@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, Row, params_from_iter};
 use super::chain::ChainLink;
 use super::offline::StoredEvent;
 use super::watermark::Heads;
-use super::{bars, checked, compare, outcomes, passing, row, schema, users};
+use super::{bars, checked, compare, outcomes, passing, row, schema, tree, users};
 
 /// The result of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub(super) fn copy(
     let mut lost = Vec::new();
     let events = copy_events(source, target, &mut lost)?;
     let records = copy_records(source, target, &mut lost)?;
+    lost.extend(tree::salvage(source, target)?);
     copy_open_records(source, target, &mut lost)?;
     let messages = copy_messages(source, target, acknowledged, &mut lost)?;
     let users = copy_users(source, target, &mut lost)?;

@@ -19,6 +19,7 @@ use crate::domain::{
 
 mod as_of;
 mod damage;
+mod merkle;
 mod migration;
 mod records;
 mod repairs;
@@ -75,6 +76,7 @@ fn signal(id: &str, state: SignalState) -> Signal {
         tp_modes: vec!["TP1 30%".into(), "Runner 30%".into()],
         reason: "Sweep, \"MSS\"\nand FVG".into(),
         confidence: 0.85,
+        calibration: None,
         rr_target: 2.17,
         killzone: Killzone::London,
         model: None,
@@ -379,7 +381,14 @@ async fn a_failed_event_on_disk_is_rewound() {
     // The state after a commit whose last sync failed.
     let connection = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
     let head = schema::head(&connection).unwrap();
-    commit::append(&connection, head, [confirmed("a"), pending("c")].iter(), start()).unwrap();
+    commit::append(
+        &connection,
+        head,
+        &mut tree::end(&connection).unwrap(),
+        [confirmed("a"), pending("c")].iter(),
+        start(),
+    )
+    .unwrap();
     drop(connection);
     store.simulate_fault(DiskFault::None);
     healed(&store).await;

@@ -10,7 +10,7 @@ use super::inspect::{length, wal_file, watermark_file};
 use super::wal::{WalFollower, WalPosition};
 use super::watermark::{Heads, WatermarkFile, WatermarkPhase};
 use super::writer::Writer;
-use super::{commit, compare, meta, outcomes, passing, queries, replica, schema};
+use super::{commit, compare, meta, outcomes, passing, queries, replica, schema, tree};
 
 /// The number of frames (pages of 4 KiB) in the write-ahead log at which a checkpoint is made.
 pub(super) const CHECKPOINT_FRAMES: u32 = 1_000;
@@ -193,6 +193,7 @@ impl Writer {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
             commit::rewind(&transaction, wanted.events).map_err(sqlite)?;
             outcomes::rewind(&transaction, wanted.records).map_err(sqlite)?;
+            tree::rewind(&transaction, wanted.events.seq, wanted.records.seq).map_err(sqlite)?;
             passing::rewind(&transaction, wanted.published).map_err(sqlite)?;
             if let Some(place) = &self.place {
                 replica::set_place(&transaction, place).map_err(sqlite)?;

@@ -9,6 +9,7 @@ use super::chain::ChainLink;
 use super::compare::WatermarkCheck;
 use super::error::StoreError;
 use super::offline::{self, StoredEvent};
+use super::tree::{self, TreeHead};
 use super::{bars, inspect, meta, outcomes, passing, schema, users};
 
 /// The result for an intact log.
@@ -26,6 +27,8 @@ pub struct Verified {
     pub hash: [u8; 32],
     /// The records of confirmed signals.
     pub records: VerifiedRecords,
+    /// The Merkle tree over both.
+    pub tree: TreeHead,
 }
 
 /// The result for the records of confirmed signals.
@@ -49,7 +52,7 @@ pub struct VerifiedRecords {
 /// # Errors
 /// [`StoreError::Lost`] when acknowledged entries are missing; [`StoreError::Broken`] for the first event that is not
 /// what was written; [`StoreError::BrokenRecord`] for the first such record, or the first confirmed signal without one;
-/// [`StoreError::Damaged`] for any other damaged row or an unreadable file.
+/// [`StoreError::BrokenTree`] when the tree does not fit them; [`StoreError::Damaged`] for any other damaged row or an unreadable file.
 pub fn verify(place: &Path) -> Result<Verified, StoreError> {
     // Read before the log, to which a running server only appends.
     let guarded = WatermarkCheck::read(place)?;
@@ -73,6 +76,7 @@ pub(super) fn verify_all(snapshot: &Connection, file: &Path) -> Result<Verified,
     check_states(snapshot, anchor).map_err(sqlite)?.map_or(Ok(()), Err)?;
     let found = outcomes::check(snapshot, file, u64::MAX)?;
     outcomes::check_whole(snapshot, file)?;
+    let tree = tree::check(snapshot, file, u64::MAX)?;
     let pruned = outcomes::anchor(snapshot).map_err(sqlite)?.seq;
     meta::check(snapshot)
         .and_then(|()| passing::check(snapshot))
@@ -93,6 +97,7 @@ pub(super) fn verify_all(snapshot: &Connection, file: &Path) -> Result<Verified,
             open: found.open,
             hash: found.head.hash,
         },
+        tree,
     })
 }
 

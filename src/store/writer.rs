@@ -21,7 +21,7 @@ use super::transact::FileIdentity;
 use super::wal::WalFollower;
 use super::watermark::{Heads, WatermarkFile};
 use super::write_queue::{AcceptedWork, Append, AppendReceipt, Work, WriteQueue, WriterEnd};
-use super::{Options, bars, outcomes, passing, users};
+use super::{Options, bars, outcomes, passing, tree, users};
 use crate::domain::{Bar, Signal, SignalState};
 use crate::telemetry::{LogLimit, Metrics};
 
@@ -150,12 +150,15 @@ impl Writer {
                     replicated.store(transaction, heads)?;
                     pruned += replicated.prune(transaction, retention)?;
                 }
-                heads.events = commit::append(transaction, heads.events, entries.signals.iter(), stored_at)?;
+                let mut tree = tree::end(transaction)?;
+                let events = commit::append(transaction, heads.events, &mut tree, entries.signals.iter(), stored_at)?;
+                heads.events = events;
                 if !entries.notes.is_empty() {
                     users::upsert_notes(transaction, entries.notes.iter())?;
                     heads.notes = users::last_note(transaction)?;
                 }
-                heads.records = outcomes::append(transaction, heads.records, entries.outcomes.iter(), stored_at)?;
+                let ended = entries.outcomes.iter();
+                heads.records = outcomes::append(transaction, heads.records, &mut tree, ended, stored_at)?;
                 outcomes::update_open(transaction, entries.open.iter())?;
                 heads.published = passing::append(transaction, heads.published, entries.published.iter(), kept)?;
             }

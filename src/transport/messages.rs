@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 use super::requests::ChannelName;
 use crate::domain::number::{Numbers, number, optional};
 use crate::domain::{
-    Bar, Direction, Event, Killzone, Presence, PriceUpdate, Quality, Signal, SignalFilter, SignalState, SignalStatus,
-    Symbol, iso, new_york,
+    AppliedCalibration, Bar, Direction, Event, Killzone, Presence, PriceUpdate, Quality, Signal, SignalFilter,
+    SignalState, SignalStatus, Symbol, iso, new_york,
 };
 use crate::hub::{Encoding, Envelope, Hub, Topics};
 use crate::pipeline::clock;
@@ -69,6 +69,10 @@ pub struct SignalObject<'a> {
     #[schema(required)]
     invalidation: Option<&'a str>,
     source: &'a str,
+    /// The mapping that made `confidence` of the model score, if the operator applies one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    calibration: Option<&'a AppliedCalibration>,
 }
 
 impl<'a> From<&'a Signal> for SignalObject<'a> {
@@ -96,6 +100,7 @@ impl<'a> From<&'a Signal> for SignalObject<'a> {
                 _ => None,
             },
             source: signal.source.as_str(),
+            calibration: signal.calibration.as_ref(),
         }
     }
 }

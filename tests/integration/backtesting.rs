@@ -104,7 +104,8 @@ pub(crate) fn recomputed(report: &Value) -> Option<BTreeMap<String, u64>> {
     recomputed_by("tests/recompute.py", &report.to_string())
 }
 
-fn recomputed_by(script: &str, report: &str) -> Option<BTreeMap<String, u64>> {
+/// Has a script compute the figures of a report. `None` without Python.
+pub(crate) fn recomputed_by(script: &str, report: &str) -> Option<BTreeMap<String, u64>> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), report).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);

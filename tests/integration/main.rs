@@ -12,6 +12,7 @@ mod aria;
 mod backtesting;
 mod below_a_path;
 mod bots;
+mod calibrating;
 mod client_logs;
 mod clocks;
 mod cluster;

@@ -31,6 +31,7 @@ fn record(number: usize) -> TradeOutcome {
         killzone: Killzone::London,
         source: SourceName::new("push"),
         confidence: 0.8,
+        calibration: None,
         feed: Some(Feed::Live),
         entry: Some(1.085),
         stop: Some(1.082),

@@ -217,6 +217,8 @@ fn signal(
     if score.value() < rules.min_score {
         return None;
     }
+    let mapped = rules.calibration.as_ref().map(|map| map.apply(score.value()));
+    let (confidence, calibration) = mapped.map_or((score.value(), None), |(mapped, applied)| (mapped, Some(applied)));
     let closed_at = closed.ends_at();
     let draft = SignalDraft {
         direction: Some(candidate.direction),
@@ -227,7 +229,7 @@ fn signal(
         take_profits: Some(levels.targets),
         tp_modes: Some(levels.modes),
         reason: Some(format!("{}: {}; {}", candidate.kind.name(), candidate.describe(instrument), score.describe())),
-        confidence: Some(score.value()),
+        confidence: Some(confidence),
         killzone: Killzone::active_at(now.wall),
         model: Some(MODEL.to_owned()),
         ..SignalDraft::default()
@@ -235,5 +237,6 @@ fn signal(
     let name = format!("{}|{}|{}", instrument.symbol, candidate.kind.name(), closed_at.timestamp_millis());
     let id = SignalId::from(Uuid::new_v5(&NAMESPACE, name.as_bytes()));
     let signal = Signal::create(id, &draft, instrument, SourceName::new(SourceName::SETUPS), now, ttl).ok()?;
+    let signal = Signal { calibration, ..signal };
     Some(NewSetup { signal, zone_far: candidate.zone_far })
 }

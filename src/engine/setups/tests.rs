@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    BlackoutWindow, Change, Feed, Input, Instruments, Invalidation, Quote, SetupKind, SignalState, SignalStatus, Tick,
-    parse_time,
+    BlackoutWindow, CalibrationMap, CalibrationPoint, Change, Feed, Input, Instruments, Invalidation, Quote, SetupKind,
+    SignalState, SignalStatus, Tick, parse_time,
 };
 use crate::engine::Engine;
 
@@ -55,6 +55,22 @@ fn run(engine: &mut Engine, ticks: impl Iterator<Item = (Tick, Now)>) -> Vec<Cha
 
 fn found(changes: &[Change]) -> Vec<&Arc<Signal>> {
     changes.iter().filter(|change| change.previous.is_none()).map(|change| &change.signal).collect()
+}
+
+#[test]
+fn a_mapping_changes_nothing_but_the_confidence() {
+    let run = |calibration| run(&mut engine(SetupRules { calibration, ..SetupRules::default() }), walk(4, Feed::Live));
+    let points = [(0.3, 0.1), (0.9, 0.7)].map(|(score, confidence)| CalibrationPoint { score, confidence });
+    let map = Arc::new(CalibrationMap::new(points.to_vec()).unwrap());
+    let (plain, mapped) = (run(None), run(Some(map.clone())));
+    assert!(!plain.is_empty() && plain.len() == mapped.len());
+    for (plain, mapped) in plain.iter().zip(&mapped) {
+        let (confidence, applied) = map.apply(plain.signal.confidence);
+        assert_eq!((applied.score, applied.version.as_str()), (plain.signal.confidence, map.version()));
+        let confidence = (confidence * 1e4).round() / 1e4;
+        let expected = Signal { confidence, calibration: Some(applied), ..plain.signal.as_ref().clone() };
+        assert_eq!(*mapped.signal, expected);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn outcome(id: &str, symbol: &str, feed: Feed, r: f64) -> TradeOutcome {
         killzone: Killzone::London,
         source: SourceName::new("push"),
         confidence: 0.8,
+        calibration: None,
         feed: Some(feed),
         entry: Some(1.085),
         stop: Some(1.082),

@@ -6,6 +6,7 @@
 
 mod chained_records;
 mod checksums;
+mod tree;
 
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use rusqlite_migration::{M, Migrations};
 use super::error::StoreError;
 
 /// The newest schema version that this program knows.
-pub(super) const VERSION: usize = 7;
+pub(super) const VERSION: usize = 8;
 
 /// The first schema version whose log has a watermark, and whose rows have checksums.
 pub(super) const FIRST_WITH_WATERMARK: usize = 6;
@@ -29,6 +30,7 @@ pub(super) const STEPS: [&str; VERSION] = [
     "the records become a chain of hashes",
     "checksums of every row, and the watermark",
     "an index of the events by time, for replays",
+    "a Merkle tree over events and records, for signed checkpoints",
 ];
 
 /// All migrations, oldest first. Append to this list; never change or remove an entry.
@@ -45,6 +47,9 @@ fn all() -> [M<'static>; VERSION] {
             Ok(checksums::add(transaction)?)
         }),
         M::up(include_str!("0007_events_by_time.sql")),
+        M::up_with_hook(include_str!("0008_tree.sql"), |transaction: &rusqlite::Transaction<'_>| {
+            Ok(tree::build(transaction)?)
+        }),
     ]
 }
 

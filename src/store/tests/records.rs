@@ -155,7 +155,11 @@ async fn a_rewritten_tail_is_detected() {
     recorded(one.path()).await;
     recorded(other.path()).await;
     assert_eq!(records(one.path()), records(other.path()));
-    edit(other.path(), "DELETE FROM outcomes WHERE seq = 4; INSERT INTO open_outcomes (signal_id) VALUES ('d')");
+    edit(
+        other.path(),
+        "DELETE FROM outcomes WHERE seq = 4; DELETE FROM tree WHERE record = 4; \
+         INSERT INTO open_outcomes (signal_id) VALUES ('d')",
+    );
     let told = verify(other.path()).unwrap_err().to_string();
     assert!(told.contains("record 4, acknowledged, is not in the log"), "{told}");
     fs::remove_file(other.path().join(WATERMARK_FILE)).unwrap();
@@ -165,7 +169,7 @@ async fn a_rewritten_tail_is_detected() {
 /// Restores the tables of the schema before records were chained.
 const BEFORE: &str = "
 DROP TABLE outcomes; DROP TABLE open_outcomes;
-DROP INDEX signal_events_by_time;
+DROP INDEX signal_events_by_time; DROP TABLE tree;
 DELETE FROM meta WHERE key = 'closed';
 ALTER TABLE meta DROP COLUMN checksum;
 ALTER TABLE bars DROP COLUMN checksum;
@@ -269,7 +273,8 @@ async fn a_failed_record_on_disk_is_rewound() {
     // The state after a commit whose last sync failed.
     let connection = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
     let head = outcomes::head(&connection).unwrap();
-    outcomes::append(&connection, head, [outcome("b", 1.0)].iter(), start()).unwrap();
+    outcomes::append(&connection, head, &mut tree::end(&connection).unwrap(), [outcome("b", 1.0)].iter(), start())
+        .unwrap();
     drop(connection);
     store.simulate_fault(DiskFault::None);
     healed(&store).await;

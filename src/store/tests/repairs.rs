@@ -183,7 +183,7 @@ async fn an_earlier_release_is_taken_over_whole() {
     fs::remove_file(dir.path().join(WATERMARK_FILE)).unwrap();
     let before = "ALTER TABLE meta DROP COLUMN checksum; ALTER TABLE bars DROP COLUMN checksum; \
                   ALTER TABLE published DROP COLUMN checksum; ALTER TABLE users DROP COLUMN checksum; \
-                  DELETE FROM meta WHERE key = 'closed'; DROP INDEX signal_events_by_time; PRAGMA user_version = 5;";
+                  DELETE FROM meta WHERE key = 'closed'; DROP INDEX signal_events_by_time; DROP TABLE tree; PRAGMA user_version = 5;";
     edit(dir.path(), before);
     let connection = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();

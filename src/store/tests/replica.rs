@@ -39,6 +39,8 @@ async fn copies_of_the_same_messages_are_equal() {
     }
     assert_eq!(one.heads(), other.heads());
     assert_eq!(one.heads().events.seq, 2);
+    let [one_tree, other_tree] = dirs.each_ref().map(|dir| verify(dir.path()).unwrap().tree);
+    assert_eq!((one_tree.size, one_tree), (2, other_tree));
     assert!(one.reader().has_request(&"request-3".into()).await.unwrap());
     assert!(!one.reader().has_request(&"request-4".into()).await.unwrap());
 }

@@ -189,11 +189,11 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ),
             (
                 "backtest",
-                "BacktestError BacktestReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run spread_sensitivity sweep",
+                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run spread_sensitivity sweep",
             ),
             (
                 "config",
-                "Auth ConfigError Environment Loaded ServerSettings Settings default_config \
+                "Auth ConfigError Environment Loaded Problem ServerSettings Settings default_config \
              parse_duration",
             ),
             ("domain", "*"),
@@ -202,9 +202,9 @@ const MAY_USE: [(&str, &[(&str, &str)]); 21] = [
             ("sources", "PROVIDERS net providers"),
             (
                 "store",
-                "Examined ExportFormat Repair RepairMode Repaired SchemaState StoreError VerifiedRecords backup \
+                "Examined ExportFormat Repair RepairMode Repaired SchemaState StoreError TreeHead VerifiedRecords backup \
              check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
-             repair schema_state verify",
+             repair schema_state stored_outcomes verify",
             ),
         ],
     ),

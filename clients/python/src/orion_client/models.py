@@ -92,6 +92,14 @@ class AnsweredSignalAnswer(TypedDict):
     timestamp: str
 
 
+class AppliedCalibration(TypedDict):
+    """What a mapping did to the score of a signal."""
+    version: str
+    """The version of the mapping."""
+    score: float
+    """The model score that it was given; `confidence` is what became of it."""
+
+
 class Bar(TypedDict):
     """A bar."""
     time: str
@@ -779,6 +787,8 @@ class Signal(TypedDict):
     invalidation: str | None
     """Why it was invalidated: `timeout`, `stop_touched`, `manual` and others."""
     source: str
+    calibration: NotRequired[AppliedCalibration]
+    """The mapping that made `confidence` of the model score, if the operator applies one."""
 
 SignalId: TypeAlias = "str"
 """The id of a signal: 1 to 128 characters for a pushed one, a UUID for one of the server. Cheap to clone."""
@@ -1025,6 +1035,7 @@ TradeOutcome = TypedDict("TradeOutcome", {
     "killzone": "Killzone",
     "source": "SourceName",
     "confidence": "float",
+    "calibration": "NotRequired[AppliedCalibration]",
     "feed": "Feed | None",
     "entry": "float | None",
     "stop": "float | None",

@@ -309,6 +309,7 @@ mod tests {
             killzone: Killzone::London,
             source: SourceName::new("push"),
             confidence: 0.8,
+            calibration: None,
             feed: Some(Feed::Live),
             entry: Some(1.0),
             stop: Some(0.9),
