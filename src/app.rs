@@ -188,14 +188,7 @@ impl App {
             Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
         gauges::probe(&gateway, listener.registry(), &states, &disk);
         watch_store(&store, &tasks);
-        let writer = WriterSide {
-            settings: settings.clone(),
-            costs: settings.trading_costs(&instruments)?,
-            gateway: gateway.clone(),
-            states: states.clone(),
-            feeds: feeds.clone(),
-            wall: wall.clone(),
-        };
+        let writer = WriterSide::new(settings, &gateway, &states, &feeds, &wall)?;
         let cluster = writer.start(joined, store.clone(), recovered, requests)?;
         idle.spawn(&gateway, &notices, cluster.as_ref());
         let (listener_stop, watched) = (Stop::default(), states.clone());
