@@ -77,10 +77,10 @@ impl BacktestReport {
             write!(page, "<p>{}</p>", escaped(sentence))?;
         }
         self.recordings(page)?;
-        self.price_charts(page)?;
+        self.price_charts(page);
         let results: Vec<f64> = trades(&self.outcomes).into_iter().map(TradeOutcome::net_r).collect();
-        let (total, fall): (Vec<f64>, Vec<f64>) =
-            self.curve.iter().map(|point| (point.total_r, -point.drawdown_r)).unzip();
+        let points = self.curve.iter().map(|point| (point.total_r, -point.drawdown_r));
+        let (total, fall): (Vec<f64>, Vec<f64>) = std::iter::once((0.0, 0.0)).chain(points).unzip();
         let (first, last) = (self.curve.first(), self.curve.last());
         let ends = [first, last].map(|it| it.map(|it| it.closed_at.format("%Y-%m-%d").to_string()).unwrap_or_default());
         page.push_str("<h2>Sum of the results in R, trade by trade</h2>");
@@ -122,7 +122,7 @@ impl BacktestReport {
         Ok(())
     }
 
-    fn price_charts(&self, page: &mut String) -> fmt::Result {
+    fn price_charts(&self, page: &mut String) {
         let ended: BTreeMap<&str, &TradeOutcome> =
             self.outcomes.iter().map(|outcome| (outcome.signal.as_str(), outcome)).collect();
         let mut last: BTreeMap<&str, &Signal> = BTreeMap::new();
@@ -137,7 +137,6 @@ impl BacktestReport {
             page.push_str(&prices::chart(&file.symbol, &file.prices, &signals, &ended));
         }
         page.push_str(prices::LEGEND);
-        Ok(())
     }
 
     fn recordings(&self, page: &mut String) -> fmt::Result {

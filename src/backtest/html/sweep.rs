@@ -24,7 +24,8 @@ impl SweepReport {
             let (first, last) = (self.days.first(), self.days.last());
             let ends = [first, last].map(|day| day.map(String::as_str).unwrap_or_default());
             let daily = sums(self.tries[chosen.place].daily_r.iter().copied());
-            let (total, fall): (Vec<f64>, Vec<f64>) = daily.map(|(sum, fall)| (sum, -fall)).unzip();
+            let daily = std::iter::once((0.0, 0.0)).chain(daily.map(|(sum, fall)| (sum, -fall)));
+            let (total, fall): (Vec<f64>, Vec<f64>) = daily.unzip();
             let boundary = Some(self.sample_days);
             page.push_str("<h2>The best try, day by day</h2><p>The days behind the vertical line were held out.</p>");
             page.push_str(&chart::line("Sum of the results in R", &total, boundary, ends));
