@@ -191,14 +191,17 @@ fn names(changes: &[ChangedSetting]) -> String {
     changes.iter().map(|change| change.setting.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// Waits for the SIGHUP that comes because the terminal of the process is gone, which is no wish for a reload.
-pub(super) async fn terminal_gone(mut hangups: Signal) {
+/// Waits for the SIGHUP that comes because the terminal of the process is gone, which is no wish for a reload. Whether there is
+/// a terminal is noted at the call.
+pub(super) fn terminal_gone(mut hangups: Signal) -> impl Future<Output = ()> {
     let has_terminal = || io::stdin().is_terminal();
     let had_terminal = has_terminal();
-    while hangups.recv().await.is_some() {
-        if had_terminal && !has_terminal() {
-            return;
+    async move {
+        while hangups.recv().await.is_some() {
+            if had_terminal && !has_terminal() {
+                return;
+            }
         }
+        future::pending::<()>().await;
     }
-    future::pending::<()>().await;
 }
