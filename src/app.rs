@@ -197,8 +197,6 @@ impl App {
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
         let reloader = Reloader::new(settings, source, &gateway, (&reads, listener.registry()), switch)?;
         let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
-        let log_key = access::log_key(settings)?;
-        checkpoints::publish(&settings.record, store.reader(), log_key.clone(), &tasks);
         let state = AppState {
             metatrader: ea,
             states,
@@ -225,7 +223,7 @@ impl App {
             agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
             notices: notices.clone(),
-            log_key,
+            log_key: checkpoints::begin(settings, store.reader(), &tasks)?,
             clock: wall.clone(),
             started: Instant::now(),
         };
@@ -233,8 +231,7 @@ impl App {
             Dashboards::start(&Start { settings, gateway: gateway.clone(), users: &users, reads: &reads });
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
-        first.watch(settings, &gateway);
-        spawn_background(settings, &gateway, &watched, wall);
+        spawn_background(settings, &gateway, &first, &watched, wall);
         alerts::spawn(&reloader.alerts, &gateway, &store, (disk, notices.clone()), watched);
         let app =
             Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster, notices, reloader };
@@ -361,8 +358,15 @@ fn watch_store(store: &Store, tasks: &Tasks) {
     tasks.spawn("store", async move { stopping.run_until_cancelled_owned(closed).await.unwrap_or(Ok(())) });
 }
 
-/// Spawns the tasks that watch the sources, end expired logins, and publish what depends on the time.
-fn spawn_background(settings: &Settings, gateway: &Arc<Gateway>, states: &SourceStates, wall: WallClock) {
+/// Spawns the tasks that watch the sources and the first steps, end expired logins, and publish what depends on the time.
+fn spawn_background(
+    settings: &Settings,
+    gateway: &Arc<Gateway>,
+    first: &FirstRun,
+    states: &SourceStates,
+    wall: WallClock,
+) {
+    first.watch(settings, gateway);
     let tasks = &gateway.tasks;
     let silence_limit = sources::silence_limit(settings.prices, gateway.instruments.clone());
     let (states, stopping) = (states.clone(), tasks.stopping());

@@ -10,7 +10,6 @@ use crate::config::{Limits, Secret, ServerSettings, Settings};
 use crate::domain::UserNote;
 use crate::listener::{self, ListenerConfig, Proxies};
 use crate::pipeline::clock;
-use crate::record::LogKey;
 use crate::store::Recovered;
 use crate::transport::socketio::PollingLimits;
 
@@ -42,18 +41,6 @@ pub(super) fn listener_config(settings: &ServerSettings) -> anyhow::Result<Liste
     let (trusted, header) = settings.proxies().context("cannot start")?;
     let proxies = Proxies { trusted, header };
     Ok(ListenerConfig { max_connections, max_per_address, proxies, ..ListenerConfig::default() })
-}
-
-/// Returns the key that signs the checkpoints of the log, and logs its public half.
-pub(super) fn log_key(settings: &Settings) -> anyhow::Result<Arc<LogKey>> {
-    let key = LogKey::open(&settings.data.dir, &settings.record).context("cannot start")?;
-    info!(key = %key.public(), "checkpoints of the log are signed by this key (GET /log/checkpoint)");
-    if settings.cluster.is_on() && settings.record.key.is_none() {
-        warn!(
-            "each node of the cluster signs the log's checkpoints with a key of its own; set record.key (ORION_RECORD__KEY) to the same on all"
-        );
-    }
-    Ok(Arc::new(key))
 }
 
 /// Memory of the process per open long-polling session, in bytes.

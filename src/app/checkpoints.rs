@@ -1,4 +1,4 @@
-//! Publishes the checkpoints of the log at an interval.
+//! The key that signs checkpoints of the log, and the task that publishes them.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -6,15 +6,28 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::config::RecordSettings;
+use crate::config::{RecordSettings, Settings};
 use crate::record::{LogKey, SignedCheckpoint, append_to};
 use crate::store::Reader;
 use crate::tasks::Tasks;
 
+/// Returns the key of the log, and begins to publish checkpoints if there is a file for them.
+pub(super) fn begin(settings: &Settings, reader: Reader, tasks: &Tasks) -> anyhow::Result<Arc<LogKey>> {
+    let key = Arc::new(LogKey::open(&settings.data.dir, &settings.record).context("cannot start")?);
+    info!(key = %key.public(), "checkpoints of the log are signed by this key (GET /log/checkpoint)");
+    if settings.cluster.is_on() && settings.record.key.is_none() {
+        warn!(
+            "each node of the cluster signs checkpoints with a key of its own; set record.key (ORION_RECORD__KEY) to the same on all"
+        );
+    }
+    publish(&settings.record, reader, key.clone(), tasks);
+    Ok(key)
+}
+
 /// Spawns the task, if there is a file to publish in.
-pub(super) fn publish(settings: &RecordSettings, reader: Reader, key: Arc<LogKey>, tasks: &Tasks) {
+fn publish(settings: &RecordSettings, reader: Reader, key: Arc<LogKey>, tasks: &Tasks) {
     let Some(file) = settings.publish_file.clone() else { return };
     let (interval, stopping) = (settings.publish_interval, tasks.stopping());
     tasks.spawn("checkpoints", async move {

@@ -253,15 +253,11 @@ fn verify(location: &Path, earlier: &[TreeHead], out: &mut impl Write) -> Result
             }
             Ok(EXIT_OK)
         }
-        Err(error @ StoreError::BrokenTree(_)) => {
-            writeln!(out, "broken: {error}").ok();
-            Ok(EXIT_FAILURE)
-        }
         Err(StoreError::BrokenRecord(what)) => {
             writeln!(out, "broken: {what}").ok();
             Ok(EXIT_FAILURE)
         }
-        Err(error @ StoreError::Lost { .. }) => {
+        Err(error @ (StoreError::BrokenTree(_) | StoreError::Lost { .. })) => {
             writeln!(out, "broken: {error}").ok();
             Ok(EXIT_FAILURE)
         }

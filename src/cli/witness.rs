@@ -37,7 +37,7 @@ pub(super) const EXAMPLE: &str = "Examples:\n  orion-server witness https://feed
 /// Whom to follow.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct WitnessCommand {
-    /// The server to follow, such as https://feed.example.com
+    /// The address of the server to follow
     #[arg(value_name = "URL", value_parser = address)]
     url: Uri,
     /// Directory of what the witness holds: its key, the key of the log, and the last checkpoint, cosigned

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use signed_note::{Signer, is_key_name_valid, key_id, new_ed25519_verifier_key};
 
 use crate::config::{RecordSettings, Secret};
+use crate::store::hex;
 
 /// The name of the file in the data directory.
 const FILE: &str = "log.key";
@@ -89,8 +90,7 @@ impl LogKey {
     pub(super) fn from_seed(seed: [u8; 32]) -> Self {
         let key = SigningKey::from_bytes(&seed);
         let digest = Sha256::digest(key.verifying_key().as_bytes());
-        let name: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        Self { name: format!("orion-server/{name}"), key }
+        Self { name: format!("orion-server/{}", hex(&digest[..4])), key }
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -33,7 +33,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ("telemetry", "LogLimit Metrics"),
         ],
     ),
-    ("record", &[("config", "RecordSettings Secret"), ("store", "Hash TreeHead")]),
+    ("record", &[("config", "RecordSettings Secret"), ("store", "Hash TreeHead hex")]),
     ("recordings", &[("domain", "*")]),
     ("ingest", &[("domain", "*"), ("pipeline", "Handle SubmitError"), ("telemetry", "Metrics SourceStates")]),
     (
