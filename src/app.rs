@@ -13,9 +13,11 @@ mod gauges;
 mod login_keys;
 mod lookup;
 mod notices;
+mod reload;
 mod sources;
 
 pub use dashboards::{message_type, published_types};
+pub use reload::SettingsSource;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -37,9 +39,9 @@ use self::cluster::WriterSide;
 use self::dashboards::{Dashboards, Routes};
 use self::delayed::ViewBuilder;
 use self::first_run::FirstRun;
-use crate::alerts::Alerts;
+use self::reload::Reloader;
 use crate::cluster::{ClusterHandle, Joined};
-use crate::config::Settings;
+use crate::config::{Live, Settings};
 use crate::dashboards::Start;
 use crate::domain::{Delay, Event, Position, UserNote, WallClock};
 use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
@@ -57,7 +59,7 @@ use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
 use crate::transport::delayed::Dispatch;
 use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Fanout;
-use crate::transport::socketio::{self, AdmissionLayer, Disconnector, PollingSessions};
+use crate::transport::socketio::{self, AdmissionLayer, Disconnector};
 use crate::transport::{ChannelCap, Gateway, TokenLayer};
 
 /// The time between `/ready` failing and the listener closing, in which the load balancer has to notice.
@@ -65,23 +67,26 @@ const READINESS_NOTICE: Duration = Duration::from_secs(1);
 /// How long native clients have to answer the closing frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Runs the server until SIGTERM or SIGINT, or until an essential task fails.
+/// Runs the server until SIGTERM or SIGINT, or until an essential task fails. SIGHUP reloads the settings from `source`.
 ///
 /// # Errors
 /// When the server cannot start, or an essential task has failed.
-pub fn run_until_signalled(settings: &Settings) -> anyhow::Result<()> {
+pub fn run_until_signalled(settings: &Settings, mut source: SettingsSource) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         let address = settings.server.address();
         let tcp = listener::listen(address).with_context(|| format!("cannot listen on {address}"))?;
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let terminal_gone = reload::terminal_gone(signal(SignalKind::hangup())?);
+        source.hangups = Some(signal(SignalKind::hangup())?);
         let shutdown = async move {
             tokio::select! {
                 _ = term.recv() => info!("SIGTERM: stopping"),
                 _ = int.recv() => info!("SIGINT: stopping"),
+                () = terminal_gone => info!("the terminal of the process is gone: stopping"),
             }
         };
-        run(tcp, settings, shutdown).await
+        run_with(tcp, settings, source, shutdown).await
     })
 }
 
@@ -90,7 +95,17 @@ pub fn run_until_signalled(settings: &Settings) -> anyhow::Result<()> {
 /// # Errors
 /// When the server cannot start, or an essential task has failed.
 pub async fn run(tcp: TcpListener, settings: &Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    run_with(tcp, settings, SettingsSource::fixed(settings), shutdown).await
+}
+
+async fn run_with(
+    tcp: TcpListener,
+    settings: &Settings,
+    mut source: SettingsSource,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     tokio::pin!(shutdown);
+    let hangups = source.hangups.take();
     let mut joined = None;
     if settings.cluster.is_on() {
         joined = tokio::select! {
@@ -98,9 +113,10 @@ pub async fn run(tcp: TcpListener, settings: &Settings, shutdown: impl Future<Ou
             () = &mut shutdown => return Ok(()),
         };
     }
-    let app = App::start(tcp, settings, joined)?;
+    let app = App::start(tcp, settings, source, joined)?;
     let failure = tokio::select! {
         () = shutdown => None,
+        () = app.reloader.follow(hangups) => None,
         failure = app.tasks.failure() => Some(failure),
     };
     app.stop(settings.server.drain_timeout).await;
@@ -118,10 +134,16 @@ struct App {
     store: Arc<Store>,
     cluster: Option<ClusterHandle>,
     notices: Notices,
+    reloader: Arc<Reloader>,
 }
 
 impl App {
-    fn start(tcp: TcpListener, settings: &Settings, joined: Option<Joined>) -> anyhow::Result<Self> {
+    fn start(
+        tcp: TcpListener,
+        settings: &Settings,
+        source: SettingsSource,
+        joined: Option<Joined>,
+    ) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let (metrics, instruments) = (new_metrics()?, Arc::new(settings.instruments()?));
         let epoch = joined.as_ref().map(|joined| &*joined.epoch);
@@ -130,7 +152,7 @@ impl App {
 
         let (handle, requests) = Handle::channel();
         let wall: WallClock = Arc::new(clock::wall);
-        let (notices, idle_notices) = notices::build(settings, &store, &recovered, &handle, &instruments, &metrics)?;
+        let (notices, idle, switch) = notices::build(settings, &store, &recovered, &handle, &instruments, &metrics)?;
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
         let push = lookup::completed(push, settings, lookup::of(&store, &hub));
         let push = push.with_notices(notices::told_to_line(&notices));
@@ -154,7 +176,7 @@ impl App {
             origins: settings.server.allowed_origins.clone(),
             heartbeat: settings.heartbeat.clone(),
             channels: Arc::new(ChannelCap::new(settings.server.max_connections_per_channel)),
-            limits: settings.limits.clone(),
+            limits: Live::new(settings.limits.clone()),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             draining: CancellationToken::new(),
@@ -166,23 +188,14 @@ impl App {
             Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
         gauges::probe(&gateway, listener.registry(), &states, &disk);
         watch_store(&store, &tasks);
-        let writer = WriterSide {
-            settings: settings.clone(),
-            costs: settings.trading_costs(&instruments)?,
-            gateway: gateway.clone(),
-            states: states.clone(),
-            feeds: feeds.clone(),
-            wall: wall.clone(),
-        };
-        let cluster = match joined {
-            Some(joined) => Some(writer.start_cluster(joined, store.clone(), requests)),
-            None => writer.start_alone(store.clone(), recovered, requests).map(|()| None)?,
-        };
-        idle_notices.spawn(&gateway, &notices, cluster.as_ref());
+        let writer = WriterSide::new(settings, &gateway, &states, &feeds, &wall)?;
+        let cluster = writer.start(joined, store.clone(), recovered, requests)?;
+        idle.spawn(&gateway, &notices, cluster.as_ref());
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let tradingview =
             TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
+        let reloader = Reloader::new(settings, source, &gateway, (&reads, listener.registry()), switch)?;
         let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let state = AppState {
             metatrader: ea,
@@ -190,13 +203,14 @@ impl App {
             feeds,
             tradingview: Webhook::new(&settings.tradingview, tradingview),
             push,
-            streams: Arc::new(dashboards::descriptions(settings, &published)),
+            streams: Arc::new(dashboards::descriptions(settings, &gateway)),
             published,
             tokens: tokens.clone(),
             admin_code: first.code.clone(),
             start: first.progress.clone(),
             open_users: access::open_users(settings),
             reads: reads.clone(),
+            reload: reloader.requested(),
             swing_length: settings.setups.rules().swing,
             stats: Arc::new(StatsCache::new(metrics.clone())),
             metrics,
@@ -218,8 +232,9 @@ impl App {
         dashboards.spawn(&tasks, cluster.as_ref());
         let routes = dashboards.take_routes();
         spawn_background(settings, &gateway, &first, &watched, wall);
-        spawn_alerts(settings, &gateway, &store, (disk, notices.clone()), watched)?;
-        let app = Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster, notices };
+        alerts::spawn(&reloader.alerts, &gateway, &store, (disk, notices.clone()), watched);
+        let app =
+            Self { tasks, readiness, gateway, dashboards, listener, listener_stop, store, cluster, notices, reloader };
         checks::start(settings.server.metrics_address, &state, &app)?;
         first.announce(tcp.local_addr()?, &settings.server.base_path);
         app.open(tcp, (state, routes), users, settings)?;
@@ -235,9 +250,8 @@ impl App {
         settings: &Settings,
     ) -> anyhow::Result<()> {
         let address = tcp.local_addr()?;
-        let limits = access::polling_limits(settings, self.listener.max_connections());
-        let disconnector =
-            Disconnector::new(self.tasks.clone(), self.gateway.metrics.clone(), PollingSessions::new(limits));
+        let (metrics, polling) = (self.gateway.metrics.clone(), self.reloader.polling.clone());
+        let disconnector = Disconnector::new(self.tasks.clone(), metrics, polling);
         let (engine, rooms, websockets) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
         self.gateway.hub.add_sink(Arc::new(rooms.clone()));
         self.gateway.delays.set_builder(ViewBuilder { settings: settings.clone(), state: state.clone(), users, rooms });
@@ -365,32 +379,6 @@ fn spawn_background(
         }),
     );
     tasks.spawn("logins", run_forever(gateway.tokens.clone().keep_watch(tasks.stopping())));
-}
-
-/// Spawns the task that alerts the operator.
-fn spawn_alerts(
-    settings: &Settings,
-    gateway: &Arc<Gateway>,
-    store: &Arc<Store>,
-    (disk, notices): (Arc<Disk>, Notices),
-    states: SourceStates,
-) -> anyhow::Result<()> {
-    let (tasks, metrics) = (&gateway.tasks, gateway.metrics.clone());
-    let mut conditions = alerts::Conditions {
-        settings: settings.alerts.clone(),
-        store: store.clone(),
-        disk,
-        notices,
-        states,
-        instruments: gateway.instruments.clone(),
-        metrics: metrics.clone(),
-        quiet: alerts::SignalSilence::default(),
-        errors: alerts::ErrorRate::default(),
-    };
-    let alerts = Alerts::new(&settings.alerts, metrics, clock::wall)?;
-    let evaluate = move |passed| conditions.evaluate(passed);
-    tasks.spawn("alerts", run_forever(alerts.run(evaluate, tasks.stopping())));
-    Ok(())
 }
 
 /// Wraps work that ends only when the process stops, and cannot fail.

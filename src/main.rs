@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use orion_server::app::SettingsSource;
 use orion_server::cli::{self, Cli, Command};
 use orion_server::config::Loaded;
 use orion_server::pipeline::clock;
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<u8, u8> {
     let load = || cli.load(&config::environment()).map_err(|error| complain(cli::EXIT_CONFIG, &error));
     match cli.command() {
-        Command::Serve => serve(&load()?),
+        Command::Serve => serve(cli, &load()?),
         Command::CheckConfig => printed(cli::check_config(&load()?, &mut io::stdout())),
         Command::Doctor(doctor) => {
             let loaded = cli.load(&config::environment());
@@ -72,8 +73,10 @@ fn run(cli: &Cli) -> Result<u8, u8> {
     }
 }
 
-fn serve(loaded: &Loaded) -> Result<u8, u8> {
-    logging::init(&loaded.settings.log).map_err(failed)?;
+fn serve(cli: &Cli, loaded: &Loaded) -> Result<u8, u8> {
+    let filter = logging::init(&loaded.settings.log).map_err(failed)?;
+    let cli = cli.clone();
+    let source = SettingsSource::new(move || cli.load(&config::environment()), filter);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -81,7 +84,7 @@ fn serve(loaded: &Loaded) -> Result<u8, u8> {
     if let Some(kind) = store::foreign_filesystem(dir) {
         tracing::warn!("{}", store::foreign_warning(dir, kind));
     }
-    app::run_until_signalled(&loaded.settings).map(|()| cli::EXIT_OK).map_err(failed)
+    app::run_until_signalled(&loaded.settings, source).map(|()| cli::EXIT_OK).map_err(failed)
 }
 
 /// Converts the result of printing; a closed standard output is not an error.

@@ -67,6 +67,8 @@ def compare(path, told, computed):
     elif isinstance(computed, float):
         assert abs(told - computed) <= 1e-9, (path, told, computed)
         numbers += 1
+    elif isinstance(computed, list):
+        compare(path, dict(enumerate(told)), dict(enumerate(computed)))
     else:
         assert told == computed, (path, told, computed)
         numbers += 1
@@ -83,6 +85,45 @@ for group, key in KEYS.items():
     for outcome in outcomes:
         parts[key(outcome)].append(outcome)
     compare(group, report["statistics"][group], {name: stats(part) for name, part in parts.items()})
+
+# The course of the results, net of costs.
+def course(results):
+    points = []
+    for k in range(1, len(results) + 1):
+        total = math.fsum(results[:k])
+        points.append((total, max(0.0, *(math.fsum(results[:j]) for j in range(k + 1))) - total))
+    return points
+
+
+def spread_of(factor, results):
+    return {
+        "factor": factor, "trades": len(results), "total_r": math.fsum(results), "mean_r": math.fsum(results) / len(results) if results else None,
+        "max_drawdown_r": max([fall for _, fall in course(results)], default=0.0), "results": results,
+    }
+
+
+if "curve" in report:
+    trades = sorted((o for o in outcomes if o["class"] not in ("not_filled", "interrupted", "unmeasured")), key=lambda o: (o["closed_at"], o["signal"]))
+    results = [o.get("net", o)["r"] for o in trades]
+    points = course(results)
+    compare("curve", dict(enumerate(report["curve"])), {
+        place: {"closed_at": trade["closed_at"], "total_r": total, "drawdown_r": fall} for place, (trade, (total, fall)) in enumerate(zip(trades, points))
+    })
+    months = defaultdict(list)
+    for trade, r, (_, fall) in zip(trades, results, points):
+        months[trade["closed_at"][:7]].append((r, fall))
+    compare("months", dict(enumerate(report["months"])), {
+        place: {
+            "month": month, "trades": len(of), "winners": sum(r > 0 for r, _ in of), "total_r": math.fsum(r for r, _ in of),
+            "mean_r": math.fsum(r for r, _ in of) / len(of), "max_drawdown_r": max(fall for _, fall in of),
+        }
+        for place, (month, of) in enumerate(sorted(months.items()))
+    })
+    # What the trades were with another spread is given; what it comes to is not.
+    given = [spread["results"] for spread in report.get("spreads", [])]
+    compare("spreads", dict(enumerate(report.get("spreads", []))), {
+        place: spread_of(factor, results) for place, (factor, results) in enumerate(zip((1.0, 1.5, 2.0), [results, *given[1:]][: len(given)]))
+    })
 
 # Each result from the levels alone: what the targets that were hit closed, and the rest at one price for all of it.
 changes = {change["id"]: change for change in report["changes"]}

@@ -107,6 +107,11 @@ def walked(tries, days):
     return {"folds": folds, "total_r": math.fsum(series), "sharpe": found and found[0]}
 
 
+def drawdown(days):
+    sums = [math.fsum(days[:count]) for count in range(len(days) + 1)]
+    return max(max(sums[: place + 1]) - total for place, total in enumerate(sums))
+
+
 def same(told, computed, name):
     if isinstance(computed, dict):
         for key, value in computed.items():
@@ -158,8 +163,26 @@ def main():
             "sample_interval": bootstrap(days[sample]),
             "held_out_interval": bootstrap(days[after]),
         }
+        months = {}
+        for day, r in zip(report["days"], days):
+            months.setdefault(day[:7], []).append(r)
+        computed["months"] = [{"month": month, "days": len(of), "total_r": math.fsum(of)} for month, of in sorted(months.items())]
+        computed["max_drawdown_r"] = drawdown(days)
         same(report["chosen"], computed, "chosen")
-        same(report["chosen"]["spreads"][0]["total_r"], math.fsum(days), "chosen.spreads[0]")
+        spreads = report["chosen"]["spreads"]
+        same(spreads[0]["daily_r"], days, "chosen.spreads[0]")
+        for place, (factor, it) in enumerate(zip([1, 1.5, 2], spreads, strict=True)):
+            found, results = moments(it["daily_r"]), it["results"]
+            computed = {
+                "factor": factor,
+                "trades": len(results),
+                "total_r": math.fsum(results),
+                "mean_r": fmean(results) if results else None,
+                "sharpe": found and found[0],
+                "probabilistic_sharpe": found and probabilistic(it["daily_r"], 0),
+            }
+            same(it, computed, f"chosen.spreads[{place}]")
+            same(math.fsum(it["daily_r"]), math.fsum(results), f"chosen.spreads[{place}]: the sum of the days")
     same(report["overfitting"], overfitting([it["daily_r"][sample] for it in tries]), "overfitting")
     same(report["walk_forward"], walked(tries, count), "walk_forward")
     for setting in report["swept"]:

@@ -190,6 +190,16 @@ export interface Budget {
   readonly resets_at: string;
 }
 
+/** A setting with another value than the one that was in force. */
+export interface ChangedSetting {
+  /** The value that was read; `***` for a secret, null for none. */
+  readonly new: unknown;
+  /** The value that was in force. */
+  readonly old: unknown;
+  /** Its name, such as `limits.replays`; `instruments.BTCUSD` for an instrument. */
+  readonly setting: string;
+}
+
 /** A cluster; without `nodes` and `stream` while the log cannot be asked, and outside of a cluster. */
 export interface Cluster {
   /** What this node knows: its state, term, writer, and how far it is behind; null outside of a cluster. */
@@ -297,7 +307,7 @@ export interface ErrorBody {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-export type ErrorCode = "bad_request" | "invalid_json" | "validation_failed" | "invalid_host" | "unsupported_protocol" | "unauthorized" | "token_expired" | "token_revoked" | "token_malformed" | "token_too_long" | "token_wrong_algorithm" | "token_wrong_signature" | "token_invalid_claim" | "token_wrong_audience" | "token_wrong_issuer" | "token_not_yet_valid" | "forbidden" | "delayed_token" | "origin_not_allowed" | "not_found" | "signal_not_found" | "method_not_allowed" | "request_timeout" | "signal_terminal" | "source_replaced" | "payload_too_large" | "unsupported_media_type" | "host_not_allowed" | "unknown_symbol" | "rate_limited" | "too_many_wrong_tokens" | "too_many_connections" | "internal" | "not_configured" | "not_delivered" | "not_stored" | "overloaded" | "replaying" | "draining" | "too_many_delays" | "channel_full" | "unavailable" | "token_keys_unavailable";
+export type ErrorCode = "bad_request" | "invalid_json" | "validation_failed" | "invalid_host" | "unsupported_protocol" | "unauthorized" | "token_expired" | "token_revoked" | "token_malformed" | "token_too_long" | "token_wrong_algorithm" | "token_wrong_signature" | "token_invalid_claim" | "token_wrong_audience" | "token_wrong_issuer" | "token_not_yet_valid" | "forbidden" | "delayed_token" | "origin_not_allowed" | "not_found" | "signal_not_found" | "method_not_allowed" | "request_timeout" | "signal_terminal" | "source_replaced" | "payload_too_large" | "unsupported_media_type" | "host_not_allowed" | "unknown_symbol" | "invalid_settings" | "rate_limited" | "too_many_wrong_tokens" | "too_many_connections" | "internal" | "not_configured" | "not_delivered" | "not_stored" | "overloaded" | "replaying" | "draining" | "too_many_delays" | "channel_full" | "unavailable" | "token_keys_unavailable";
 
 /** A message: without `user` and `audience` it goes to all subscribers of its type. */
 export interface EventRequest {
@@ -908,6 +918,20 @@ export interface Readiness {
   readonly reasons: readonly string[];
   /** `ok` or `degraded`. */
   readonly status: string;
+}
+
+/** What a reload has changed. */
+export interface ReloadReport {
+  /** The settings that are in force now; with `dry_run` those that would be. */
+  readonly applied: readonly ChangedSetting[];
+  /** Whether the settings were only compared. */
+  readonly dry_run: boolean;
+  /** The settings that will be in force after a restart. */
+  readonly needs_restart: readonly ChangedSetting[];
+  /** Whether all settings are the ones in force. */
+  readonly unchanged: boolean;
+  /** What is probably not as intended, as at a start. */
+  readonly warnings: readonly string[];
 }
 
 /** The body of a revocation. */

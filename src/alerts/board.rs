@@ -76,15 +76,16 @@ struct AlertEntry {
 /// All raised alerts, and the conditions that may soon raise one.
 #[derive(Debug)]
 pub(super) struct Board {
-    pending_for: Duration,
-    repeat_every: Duration,
+    /// An alert is raised when its condition has held for this long.
+    pub(super) pending_for: Duration,
+    /// An alert is repeated at this interval; zero for never.
+    pub(super) repeat_every: Duration,
     entries: BTreeMap<Key, AlertEntry>,
     names: BTreeSet<&'static str>,
 }
 
 impl Board {
-    /// Creates an empty board. An alert is raised when its condition has held for `pending_for`, and repeated every
-    /// `repeat_every` (zero: never).
+    /// Creates an empty board.
     pub(super) fn new(pending_for: Duration, repeat_every: Duration) -> Self {
         Self { pending_for, repeat_every, entries: BTreeMap::new(), names: BTreeSet::new() }
     }

@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::AlertNotice;
 use super::outgoing::{AddressFault, AddressRules, OutgoingClient};
 use super::sign::Signer;
-use crate::config;
+use super::{AlertNotice, AlertRules};
+use crate::config::{self, Live};
 use crate::sources::net;
 use crate::telemetry::Metrics;
 
@@ -55,6 +55,42 @@ enum AttemptError {
     Status(StatusCode),
     #[error("the webhook cannot be reached: {0}")]
     Broken(#[from] net::NetError),
+}
+
+/// Delivers the queued notifications in order, to the webhook that `rules` have at each attempt.
+pub(super) async fn deliver(mut queue: mpsc::Receiver<AlertNotice>, rules: &Live<AlertRules>) {
+    while let Some(notice) = queue.recv().await {
+        deliver_one(&notice, rules).await;
+    }
+}
+
+async fn deliver_one(notice: &AlertNotice, rules: &Live<AlertRules>) {
+    // All attempts share one id, by which the receiver detects duplicates.
+    let id = format!("msg_{}", Uuid::new_v4().simple());
+    let body = notice.body();
+    let mut waits = None;
+    // A reload may have removed the webhook.
+    while let Some(courier) = &rules.get().courier {
+        let count = |outcome| courier.metrics.alert_deliveries_total.with_label_values(&[outcome]).inc();
+        let error = match Box::pin(courier.attempt(&id, &body)).await {
+            Ok(()) => {
+                count("delivered");
+                tracing::debug!(alert = notice.key.alert, "alert delivered");
+                return;
+            }
+            Err(error) => error,
+        };
+        // 410 Gone: the receiver wants no further attempts.
+        let next = waits.get_or_insert_with(|| courier.back_off.build()).next();
+        let Some(wait) = next.filter(|_| !matches!(error, AttemptError::Status(StatusCode::GONE))) else {
+            count("gave_up");
+            tracing::warn!(alert = notice.key.alert, %error, "an alert could not be delivered to alerts.webhook_url; check the webhook");
+            return;
+        };
+        count("failed");
+        tracing::debug!(alert = notice.key.alert, %error, ?wait, "an alert could not be delivered; retrying");
+        sleep(wait).await;
+    }
 }
 
 /// The client of the operator's webhook.
@@ -95,41 +131,6 @@ impl Courier {
     pub(super) fn backing_off(mut self, back_off: ExponentialBuilder) -> Self {
         self.back_off = back_off;
         self
-    }
-
-    /// Delivers the queued notifications in order.
-    pub(super) async fn deliver(&self, mut queue: mpsc::Receiver<AlertNotice>) {
-        while let Some(notice) = queue.recv().await {
-            self.deliver_one(&notice).await;
-        }
-    }
-
-    async fn deliver_one(&self, notice: &AlertNotice) {
-        // All attempts share one id, by which the receiver detects duplicates.
-        let id = format!("msg_{}", Uuid::new_v4().simple());
-        let body = notice.body();
-        let count = |outcome| self.metrics.alert_deliveries_total.with_label_values(&[outcome]).inc();
-        let mut waits = self.back_off.build();
-        loop {
-            let error = match Box::pin(self.attempt(&id, &body)).await {
-                Ok(()) => {
-                    count("delivered");
-                    tracing::debug!(alert = notice.key.alert, "alert delivered");
-                    return;
-                }
-                Err(error) => error,
-            };
-            // 410 Gone: the receiver wants no further attempts.
-            let wait = waits.next().filter(|_| !matches!(error, AttemptError::Status(StatusCode::GONE)));
-            let Some(wait) = wait else {
-                count("gave_up");
-                tracing::warn!(alert = notice.key.alert, %error, "an alert could not be delivered to alerts.webhook_url; check the webhook");
-                return;
-            };
-            count("failed");
-            tracing::debug!(alert = notice.key.alert, %error, ?wait, "an alert could not be delivered; retrying");
-            sleep(wait).await;
-        }
     }
 
     async fn attempt(&self, id: &str, body: &str) -> Result<(), AttemptError> {

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::config;
+use crate::config::{self, Live};
 use crate::telemetry::Metrics;
 use board::{AlertChange, Board};
 pub use board::{AlertNotice, Key};
@@ -42,13 +42,20 @@ const MAX_WAITING: usize = 64;
 /// The current problems: for each alert a sentence for the operator.
 pub type ActiveConditions = BTreeMap<Key, String>;
 
-/// Checks the conditions, and notifies the operator when one begins or ends.
-#[derive(Debug)]
+/// Checks the conditions, and notifies the operator when one begins or ends. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Alerts {
-    board: Board,
-    courier: Option<Courier>,
+    rules: Live<AlertRules>,
     metrics: Arc<Metrics>,
     wall: fn() -> DateTime<Utc>,
+}
+
+/// The settings of the alerts, and the client of their webhook.
+#[derive(Debug)]
+pub struct AlertRules {
+    /// The settings.
+    pub settings: config::Alerts,
+    courier: Option<Courier>,
 }
 
 impl Alerts {
@@ -61,15 +68,34 @@ impl Alerts {
         metrics: Arc<Metrics>,
         wall: fn() -> DateTime<Utc>,
     ) -> Result<Self, CourierError> {
-        let courier = Courier::new(settings, metrics.clone(), wall)?;
-        Ok(Self { board: Board::new(settings.pending_for, settings.repeat_every), courier, metrics, wall })
+        let rules = Live::new(AlertRules::new(settings, &metrics, wall)?);
+        Ok(Self { rules, metrics, wall })
+    }
+
+    /// Returns the rules in force.
+    pub fn rules(&self) -> Arc<AlertRules> {
+        self.rules.get()
+    }
+
+    /// Builds the rules of other settings.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn rules_of(&self, settings: &config::Alerts) -> Result<AlertRules, CourierError> {
+        AlertRules::new(settings, &self.metrics, self.wall)
+    }
+
+    /// Puts other rules in force. Raised alerts stay raised, and an undelivered notification goes to the new webhook.
+    pub fn set_rules(&self, rules: AlertRules) {
+        self.rules.set(rules);
     }
 
     /// Calls `conditions` at an interval until `stop`. It must not block. Its argument is the time since the previous
     /// call.
     pub async fn run(self, mut conditions: impl FnMut(Duration) -> ActiveConditions + Send, stop: CancellationToken) {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
-        let Self { mut board, courier, metrics, wall } = self;
+        let Self { rules, metrics, wall } = self;
+        let mut board = Board::new(Duration::ZERO, Duration::ZERO);
         let looking = async {
             let mut look = interval(CHECK_INTERVAL);
             look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,9 +104,11 @@ impl Alerts {
                 let now = look.tick().await;
                 let wrong = conditions(now.saturating_duration_since(before));
                 before = now;
+                let rules = rules.get();
+                (board.pending_for, board.repeat_every) = (rules.settings.pending_for, rules.settings.repeat_every);
                 for notice in board.update(now, wall(), &wrong) {
                     log(&notice);
-                    if courier.is_some() && queue.try_send(notice).is_err() {
+                    if rules.courier.is_some() && queue.try_send(notice).is_err() {
                         metrics.alert_deliveries_total.with_label_values(&["dropped"]).inc();
                         tracing::warn!("an alert is not sent to alerts.webhook_url: the queue is full");
                     }
@@ -90,14 +118,19 @@ impl Alerts {
                 }
             }
         };
-        let telling = async {
-            match &courier {
-                Some(courier) => courier.deliver(waiting).await,
-                None => std::future::pending().await,
-            }
-        };
+        let telling = courier::deliver(waiting, &rules);
         let both = async { tokio::join!(looking, telling) };
         stop.run_until_cancelled(both).await;
+    }
+}
+
+impl AlertRules {
+    fn new(
+        settings: &config::Alerts,
+        metrics: &Arc<Metrics>,
+        wall: fn() -> DateTime<Utc>,
+    ) -> Result<Self, CourierError> {
+        Ok(Self { courier: Courier::new(settings, metrics.clone(), wall)?, settings: settings.clone() })
     }
 }
 

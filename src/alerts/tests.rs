@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::board::{AlertNotice, Board};
-use super::courier::{Courier, CourierError};
+use super::courier::{Courier, CourierError, deliver};
 use super::sign::Signer;
-use super::{ActiveConditions, Alerts, Key};
-use crate::config::{self, Secret};
+use super::{ActiveConditions, AlertRules, Alerts, Key};
+use crate::config::{self, Live, Secret};
 use crate::telemetry::Metrics;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -104,6 +104,10 @@ fn courier(url: &str, metrics: &Arc<Metrics>, attempts: usize) -> Courier {
     Courier::new(&settings(url), metrics.clone(), wall).unwrap().unwrap().backing_off(quick)
 }
 
+fn rules(courier: Courier) -> Live<AlertRules> {
+    Live::new(AlertRules { settings: config::Alerts::default(), courier: Some(courier) })
+}
+
 fn counted(metrics: &Metrics, outcome: &str) -> u64 {
     metrics.alert_deliveries_total.with_label_values(&[outcome]).get()
 }
@@ -112,7 +116,7 @@ fn counted(metrics: &Metrics, outcome: &str) -> u64 {
 async fn an_alert_is_signed() {
     let (url, mut received) = webhook(&[]).await;
     let metrics = Arc::new(Metrics::new().unwrap());
-    courier(&url, &metrics, 1).deliver(notices(1)).await;
+    deliver(notices(1), &rules(courier(&url, &metrics, 1))).await;
     let posted = next(&mut received).await;
     assert!(posted.head.starts_with("POST /hook?token=hush HTTP/1.1\r\n"), "{}", posted.head);
     assert_eq!(posted.header("content-type"), "application/json");
@@ -130,7 +134,7 @@ async fn retries_keep_the_id_and_ignore_redirects() {
     let redirect: &'static str = format!("302 Found\r\nlocation: {elsewhere}").leak();
     let (url, mut received) = webhook(&["500 Internal Server Error", redirect, ""]).await;
     let metrics = Arc::new(Metrics::new().unwrap());
-    courier(&url, &metrics, 8).deliver(notices(1)).await;
+    deliver(notices(1), &rules(courier(&url, &metrics, 8))).await;
     let mut ids = Vec::new();
     for _ in 0..4 {
         ids.push(next(&mut received).await.header("webhook-id").to_owned());
@@ -144,11 +148,27 @@ async fn retries_keep_the_id_and_ignore_redirects() {
 async fn delivery_ends_after_retries_or_on_gone() {
     let (url, mut received) = webhook(&["503 Service Unavailable", "503 Service Unavailable", "410 Gone"]).await;
     let metrics = Arc::new(Metrics::new().unwrap());
-    courier(&url, &metrics, 2).deliver(notices(3)).await;
+    deliver(notices(3), &rules(courier(&url, &metrics, 2))).await;
     for _ in 0..4 {
         next(&mut received).await;
     }
     assert_eq!((counted(&metrics, "failed"), counted(&metrics, "gave_up"), counted(&metrics, "delivered")), (1, 2, 1));
+}
+
+#[tokio::test]
+async fn a_retry_goes_to_the_new_webhook() {
+    let (old, mut refused) = webhook(&["500 Internal Server Error"; 9]).await;
+    let (new, mut received) = webhook(&[]).await;
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let rules = rules(courier(&old, &metrics, 9));
+    let reload = async {
+        next(&mut refused).await;
+        let courier = Some(courier(&new, &metrics, 1));
+        rules.set(AlertRules { settings: config::Alerts::default(), courier });
+    };
+    tokio::join!(deliver(notices(1), &rules), reload);
+    next(&mut received).await;
+    assert_eq!(counted(&metrics, "delivered"), 1);
 }
 
 #[tokio::test]
@@ -174,8 +194,7 @@ async fn a_forbidden_address_is_rejected() {
     assert_eq!(refused("https://example.com/", nothing), None);
     assert_eq!(refused("https://example.com/", |s| s.webhook_secret = None), Some(CourierError::Secret));
     // A host name is checked when it is resolved.
-    let hidden = courier("https://localhost/", &metrics, 1);
-    hidden.deliver(notices(1)).await;
+    deliver(notices(1), &rules(courier("https://localhost/", &metrics, 1))).await;
     assert_eq!((counted(&metrics, "gave_up"), counted(&metrics, "delivered")), (1, 0));
 }
 

@@ -6,15 +6,16 @@ use anyhow::Context;
 use tracing::{info, warn};
 
 use crate::auth::{OpenUsers, StoredTokens, Tokens};
-use crate::config::{Secret, ServerSettings, Settings};
+use crate::config::{Limits, Secret, ServerSettings, Settings};
 use crate::domain::UserNote;
 use crate::listener::{self, ListenerConfig, Proxies};
 use crate::pipeline::clock;
 use crate::store::Recovered;
 use crate::transport::socketio::PollingLimits;
 
-/// Returns the limits of the listener. The number of connections is never more than the file descriptors allow.
-pub(super) fn listener_config(settings: &ServerSettings) -> anyhow::Result<ListenerConfig> {
+/// Returns how many connections may be open at a time, and how many of one address. The number of connections is never more than
+/// the file descriptors allow.
+pub(super) fn connection_limits(settings: &ServerSettings) -> (usize, usize) {
     let descriptors = listener::raise_limit();
     let within = listener::connections_within(descriptors);
     let max_connections = match settings.max_connections {
@@ -30,9 +31,14 @@ pub(super) fn listener_config(settings: &ServerSettings) -> anyhow::Result<Liste
         }
         asked => asked,
     };
-    let (trusted, header) = settings.proxies().context("cannot start")?;
-    let max_per_address = unlimited_if_zero(settings.max_connections_per_address);
     info!(max_connections, descriptors, "connections that may be open at a time");
+    (max_connections, unlimited_if_zero(settings.max_connections_per_address))
+}
+
+/// Returns the limits of the listener.
+pub(super) fn listener_config(settings: &ServerSettings) -> anyhow::Result<ListenerConfig> {
+    let (max_connections, max_per_address) = connection_limits(settings);
+    let (trusted, header) = settings.proxies().context("cannot start")?;
     let proxies = Proxies { trusted, header };
     Ok(ListenerConfig { max_connections, max_per_address, proxies, ..ListenerConfig::default() })
 }
@@ -65,20 +71,23 @@ fn unlimited_if_zero(most: usize) -> usize {
 
 /// Returns the verifier of tokens, with those that are stored and the `admin` token of the first start.
 pub(super) fn tokens(settings: &Settings, recovered: &Recovered, admin: Option<Secret>) -> anyhow::Result<Arc<Tokens>> {
-    let limits = &settings.limits;
     let stored = StoredTokens::open(&settings.data.dir).context("cannot read the stored tokens")?;
-    let tokens = Tokens::new(&settings.auth, clock::wall)
-        .with_max_logins(settings.server.max_connections_per_user)
-        .with_pushes(limits.pushes_per_second, limits.pushes_burst)
-        .with_max_wrong_tokens(limits.wrong_tokens_per_minute)
-        .with_stored(Arc::new(stored))
-        .with_admin(admin);
+    let tokens = Tokens::new(&settings.auth, clock::wall).with_stored(Arc::new(stored)).with_admin(admin);
+    limit_tokens(&tokens, settings);
     for UserNote { user, not_before, .. } in &recovered.users {
         if let Some(not_before) = not_before {
             tokens.revoke(user, *not_before);
         }
     }
     Ok(Arc::new(tokens))
+}
+
+/// Sets the limits of what the holders of tokens may do.
+pub(super) fn limit_tokens(tokens: &Tokens, Settings { server, limits, .. }: &Settings) {
+    let Limits { pushes_per_second, pushes_burst, wrong_tokens_per_minute, .. } = *limits;
+    tokens.set_max_logins(server.max_connections_per_user);
+    tokens.set_pushes(pushes_per_second, pushes_burst);
+    tokens.set_max_wrong_tokens(wrong_tokens_per_minute);
 }
 
 /// Returns the users whose streams open by user id alone, without a token: by the settings, or because their data is simulated.

@@ -4,35 +4,60 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::run_forever;
 use super::sources::market_is_open;
-use crate::alerts::{ActiveConditions, Key};
-use crate::config;
+use crate::alerts::{ActiveConditions, Alerts, Key};
 use crate::domain::Instruments;
 use crate::notify::Notices;
 use crate::store::{Health, Store};
 use crate::telemetry::{Disk, Metrics, SourceStates};
+use crate::transport::Gateway;
 
 /// Failing requests are counted over this time.
 const WINDOW: Duration = Duration::from_mins(5);
 /// Fewer failing requests raise no alert, whatever their share is.
 const MIN_ERRORS: f64 = 10.0;
 
+/// Spawns the task that alerts the operator.
+pub(super) fn spawn(
+    alerts: &Alerts,
+    gateway: &Arc<Gateway>,
+    store: &Arc<Store>,
+    (disk, notices): (Arc<Disk>, Notices),
+    states: SourceStates,
+) {
+    let (tasks, metrics) = (&gateway.tasks, gateway.metrics.clone());
+    let mut conditions = Conditions {
+        alerts: alerts.clone(),
+        store: store.clone(),
+        disk,
+        notices,
+        states,
+        instruments: gateway.instruments.clone(),
+        metrics,
+        quiet: SignalSilence::default(),
+        errors: ErrorRate::default(),
+    };
+    let evaluate = move |passed| conditions.evaluate(passed);
+    tasks.spawn("alerts", run_forever(alerts.clone().run(evaluate, tasks.stopping())));
+}
+
 /// All conditions of a process.
-pub(super) struct Conditions {
-    pub(super) settings: config::Alerts,
-    pub(super) store: Arc<Store>,
-    pub(super) disk: Arc<Disk>,
-    pub(super) notices: Notices,
-    pub(super) states: SourceStates,
-    pub(super) instruments: Arc<Instruments>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) quiet: SignalSilence,
-    pub(super) errors: ErrorRate,
+struct Conditions {
+    alerts: Alerts,
+    store: Arc<Store>,
+    disk: Arc<Disk>,
+    notices: Notices,
+    states: SourceStates,
+    instruments: Arc<Instruments>,
+    metrics: Arc<Metrics>,
+    quiet: SignalSilence,
+    errors: ErrorRate,
 }
 
 impl Conditions {
     /// Returns the conditions that hold now; `passed` is the time since the previous call.
-    pub(super) fn evaluate(&mut self, passed: Duration) -> ActiveConditions {
+    fn evaluate(&mut self, passed: Duration) -> ActiveConditions {
         let mut wrong = ActiveConditions::new();
         let mut note = |alert, subject: &str, message: String| {
             wrong.insert(Key { alert, subject: subject.to_owned() }, message);
@@ -52,14 +77,15 @@ impl Conditions {
         }
         let open = market_is_open(&self.instruments);
         let quiet = self.quiet.evaluate(passed, open, self.metrics.last_signal_timestamp_seconds.get());
-        let limit = self.settings.no_signal_after;
+        let rules = self.alerts.rules();
+        let limit = rules.settings.no_signal_after;
         if !limit.is_zero() && quiet >= limit {
             let hours = limit.as_secs_f64() / 3600.0;
             note("no_signal", "", format!("no signal for {hours:.1} h of open market"));
         }
         let percent = self.errors.evaluate(passed, &self.metrics);
-        if self.settings.error_rate > 0.0 && percent.is_some_and(|percent| percent > self.settings.error_rate) {
-            let limit = self.settings.error_rate;
+        let limit = rules.settings.error_rate;
+        if limit > 0.0 && percent.is_some_and(|percent| percent > limit) {
             note("error_rate", "", format!("more than {limit} % of the requests of the last five minutes failed"));
         }
         wrong
@@ -68,7 +94,7 @@ impl Conditions {
 
 /// Measures how long there was no signal while markets were open.
 #[derive(Debug, Default)]
-pub(super) struct SignalSilence {
+struct SignalSilence {
     open: Duration,
     last_signal: f64,
 }
@@ -86,7 +112,7 @@ impl SignalSilence {
 
 /// Measures the share of failing requests.
 #[derive(Debug, Default)]
-pub(super) struct ErrorRate {
+struct ErrorRate {
     /// Per reading: the time it covers, the count of all requests, and the count of failed ones.
     readings: VecDeque<(Duration, f64, f64)>,
 }
@@ -124,6 +150,7 @@ impl ErrorRate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use crate::pipeline::clock;
     use crate::store::Options;
 
@@ -147,8 +174,10 @@ mod tests {
         };
         let store = Arc::new(Store::open(&dir.path().join("data"), options, metrics.clone()).unwrap().0);
         let instruments = Arc::new(Instruments::new(Instruments::documented()).unwrap());
+        let settings = config::Alerts { no_signal_after: 4 * HOUR, error_rate: 5.0, ..config::Alerts::default() };
+        let alerts = Alerts::new(&settings, metrics.clone(), clock::wall).unwrap();
         let mut conditions = Conditions {
-            settings: config::Alerts { no_signal_after: 4 * HOUR, error_rate: 5.0, ..config::Alerts::default() },
+            alerts,
             store: store.clone(),
             disk: Arc::new(Disk::new(dir.path().to_owned(), 0)),
             notices: Notices::off(instruments.clone(), Arc::new(clock::wall)),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{dashboards, desk, sources};
 use crate::cluster::{ClusterHandle, Joined, NodeStart, Term, TermRunner};
-use crate::config::{Settings, SourceSettings};
+use crate::config::{Problem, Settings, SourceSettings};
 use crate::domain::{TradingCosts, WallClock};
 use crate::engine::Engine;
 use crate::pipeline::clock::{self, Clock};
@@ -25,12 +25,12 @@ const SOURCES_END: Duration = Duration::from_secs(5);
 /// What the pipeline and the sources are built of.
 #[derive(Clone)]
 pub(super) struct WriterSide {
-    pub(super) settings: Settings,
-    pub(super) costs: TradingCosts,
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) states: SourceStates,
-    pub(super) feeds: Feeds,
-    pub(super) wall: WallClock,
+    settings: Settings,
+    costs: TradingCosts,
+    gateway: Arc<Gateway>,
+    states: SourceStates,
+    feeds: Feeds,
+    wall: WallClock,
 }
 
 /// The sources of a term. When it is dropped, they end, and are listed no longer.
@@ -52,6 +52,27 @@ impl Drop for TermSources {
 }
 
 impl WriterSide {
+    /// Gathers what a term needs.
+    ///
+    /// # Errors
+    /// When the costs in the settings cannot be used.
+    pub(super) fn new(
+        settings: &Settings,
+        gateway: &Arc<Gateway>,
+        states: &SourceStates,
+        feeds: &Feeds,
+        wall: &WallClock,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
+            settings: settings.clone(),
+            costs: settings.trading_costs(&gateway.instruments)?,
+            gateway: gateway.clone(),
+            states: states.clone(),
+            feeds: feeds.clone(),
+            wall: wall.clone(),
+        })
+    }
+
     /// Builds the pipeline over `log`, from what it has.
     pub(super) fn pipeline(&self, log: Arc<dyn EventLog>, clock: Clock, recovered: Recovered) -> Pipeline {
         let Self { settings, gateway, .. } = self;
@@ -76,8 +97,22 @@ impl WriterSide {
             .reporting_to(self.feeds.clone())
     }
 
+    /// Starts this process as a node of the cluster that it has joined, or alone.
+    pub(super) fn start(
+        self,
+        joined: Option<Joined>,
+        store: Arc<Store>,
+        recovered: Recovered,
+        requests: mpsc::Receiver<Request>,
+    ) -> anyhow::Result<Option<ClusterHandle>> {
+        match joined {
+            Some(joined) => Ok(Some(self.start_cluster(joined, store, requests))),
+            None => self.start_alone(store, recovered, requests).map(|()| None),
+        }
+    }
+
     /// Starts the pipeline and the sources of a process that writes a log of its own.
-    pub(super) fn start_alone(
+    fn start_alone(
         &self,
         store: Arc<Store>,
         recovered: Recovered,
@@ -97,12 +132,7 @@ impl WriterSide {
     }
 
     /// Starts this process as a node of a cluster.
-    pub(super) fn start_cluster(
-        self,
-        joined: Joined,
-        store: Arc<Store>,
-        requests: mpsc::Receiver<Request>,
-    ) -> ClusterHandle {
+    fn start_cluster(self, joined: Joined, store: Arc<Store>, requests: mpsc::Receiver<Request>) -> ClusterHandle {
         let (settings, gateway) = (self.settings.clone(), self.gateway.clone());
         let start = NodeStart {
             joined,

@@ -24,7 +24,7 @@ use crate::http::{AppState, StreamDescriptions};
 use crate::tasks::Tasks;
 use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Encode;
-use crate::transport::socketio;
+use crate::transport::{Gateway, socketio};
 
 /// All dashboards.
 const DASHBOARDS: [&dyn Dashboard; 4] = [&Orion, &Aria, &Sentio, &Bots];
@@ -68,12 +68,12 @@ pub(super) fn derive(signal: &Signal, now: DateTime<Utc>) -> Vec<RelayedMessage>
 }
 
 /// Returns what the description of the streams is written from.
-pub(super) fn descriptions(settings: &Settings, published: &PublishedTypes) -> StreamDescriptions {
+pub(super) fn descriptions(settings: &Settings, gateway: &Gateway) -> StreamDescriptions {
     let streams = DASHBOARDS.iter().flat_map(|dashboard| dashboard.streams());
-    let streams = streams.chain(socketio::streams(published)).collect();
+    let streams = streams.chain(socketio::streams(&gateway.published)).collect();
     StreamDescriptions {
         streams,
-        limits: settings.limits.clone(),
+        limits: gateway.limits.clone(),
         heartbeat: settings.heartbeat.clone(),
         base_path: settings.server.base_path.clone(),
     }

@@ -1,12 +1,12 @@
 //! Runs the notices where the log is written.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::run_forever;
 use crate::cluster::ClusterHandle;
 use crate::config::{NotifySettings, Settings, SourceSettings};
 use crate::domain::{Instruments, Signal};
-use crate::notify::{Lanes, Notices, NotifyStart};
+use crate::notify::{ChannelSwitch, Lanes, Notices, NotifyStart};
 use crate::pipeline::{Handle, clock};
 use crate::store::{Recovered, Store};
 use crate::telemetry::Metrics;
@@ -18,6 +18,12 @@ pub(super) struct IdleNotices {
     cluster: Arc<OnceLock<ClusterHandle>>,
 }
 
+/// Returns the settings of the channels that are used: none while a recording is replayed, whose signals are from another time.
+pub(super) fn used(settings: &Settings) -> &NotifySettings {
+    static OFF: LazyLock<NotifySettings> = LazyLock::new(NotifySettings::default);
+    if settings.sources.runs(SourceSettings::REPLAY) { &OFF } else { &settings.notify }
+}
+
 /// Builds the channels. In a cluster nothing is sent before [`IdleNotices::spawn`], and then only while this node writes.
 pub(super) fn build(
     settings: &Settings,
@@ -26,25 +32,22 @@ pub(super) fn build(
     handle: &Handle,
     instruments: &Arc<Instruments>,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<(Notices, IdleNotices)> {
+) -> anyhow::Result<(Notices, IdleNotices, ChannelSwitch)> {
     let cluster = Arc::new(OnceLock::<ClusterHandle>::new());
     let (joined, in_cluster) = (cluster.clone(), settings.cluster.is_on());
     let sends = move || !in_cluster || joined.get().is_some_and(|cluster| cluster.view().is_writer());
-    // The signals of a recording are from another time.
-    let off = NotifySettings::default();
-    let replaying = settings.sources.runs(SourceSettings::REPLAY);
     let start = NotifyStart {
-        settings: if replaying { &off } else { &settings.notify },
+        settings: used(settings),
         instruments: instruments.clone(),
         log: store.reader(),
         handle: handle.clone(),
-        sends: Box::new(sends),
+        sends: Arc::new(sends),
         epoch: recovered.position.epoch.clone(),
         metrics: metrics.clone(),
         clock: Arc::new(clock::wall),
     };
-    let (notices, lanes) = Notices::start(start)?;
-    Ok((notices, IdleNotices { lanes, cluster }))
+    let (notices, lanes, switch) = Notices::start(start)?;
+    Ok((notices, IdleNotices { lanes, cluster }, switch))
 }
 
 /// Returns what says whether a message about a signal goes to LINE.
@@ -53,19 +56,25 @@ pub(super) fn told_to_line(notices: &Notices) -> impl Fn(&Signal) -> bool + Send
     move |signal| notices.line_takes(signal)
 }
 
+/// Shows the state of the channels in `/ready` and in the metrics, from the first channel on.
+pub(super) fn show(gateway: &Gateway, notices: &Notices) {
+    const PART: &str = "notices";
+    if notices.states().is_empty() || gateway.readiness.parts().iter().any(|(part, _)| *part == PART) {
+        return;
+    }
+    let (checked, gauged) = (notices.clone(), notices.clone());
+    gateway.readiness.add_check(PART, move || checked.complaint());
+    gateway.metrics.probe(move |metrics| gauged.update(metrics));
+}
+
 impl IdleNotices {
     /// Spawns the lanes, and shows their state in `/ready` and in the metrics.
     pub(super) fn spawn(self, gateway: &Gateway, notices: &Notices, cluster: Option<&ClusterHandle>) {
         if let Some(cluster) = cluster {
             self.cluster.set(cluster.clone()).ok();
         }
-        if notices.states().is_empty() {
-            return;
-        }
         gateway.hub.add_sink(self.lanes.waker.clone());
-        let (checked, gauged) = (notices.clone(), notices.clone());
-        gateway.readiness.add_check("notices", move || checked.complaint());
-        gateway.metrics.probe(move |metrics| gauged.update(metrics));
+        show(gateway, notices);
         let stopping = gateway.tasks.stopping();
         let run = async move {
             stopping.run_until_cancelled(self.lanes.run()).await;

@@ -25,12 +25,13 @@ mod wrong_tokens;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Auth, ReadAuth, Secret};
+use crate::config::{Auth, Live, ReadAuth, Secret};
 use crate::domain::{Audience, Delay};
 pub use algorithm::{Algorithms, WrongAlgorithm};
 use claims::DELAY;
@@ -69,10 +70,10 @@ pub struct Tokens {
     read_auth: ReadAuth,
     jwt: Option<Arc<Jwt>>,
     logins: Arc<Logins>,
-    /// Maximum of connections per user.
-    max_logins: usize,
-    pushes: Arc<RateLimit>,
-    alerts: Arc<RateLimit>,
+    /// Maximum of connections per user; 0 for no limit.
+    max_logins: Arc<AtomicUsize>,
+    pushes: Live<RateLimit>,
+    alerts: Live<RateLimit>,
     wrong_token_counts: Arc<WrongTokens>,
     stored: Arc<StoredTokens>,
     clock: fn() -> DateTime<Utc>,
@@ -95,32 +96,30 @@ impl Tokens {
             read_auth,
             jwt,
             logins: Arc::default(),
-            max_logins: usize::MAX,
-            pushes: Arc::new(RateLimit::new(0, 0)),
-            alerts: Arc::new(RateLimit::new(0, 0)),
+            max_logins: Arc::default(),
+            pushes: Live::new(RateLimit::new(0, 0)),
+            alerts: Live::new(RateLimit::new(0, 0)),
             wrong_token_counts: Arc::new(WrongTokens::new(0)),
             stored: Arc::default(),
             clock,
         }
     }
 
-    /// Sets the maximum of connections per user; 0 for no limit.
-    #[must_use]
-    pub fn with_max_logins(self, most: usize) -> Self {
-        Self { max_logins: if most == 0 { usize::MAX } else { most }, ..self }
+    /// Sets the maximum of connections per user, from the next one on; 0 for no limit.
+    pub fn set_max_logins(&self, most: usize) {
+        self.max_logins.store(most, Ordering::Relaxed);
     }
 
     /// Sets the limits of pushes per second and at once with one token; 0 for no limit.
-    #[must_use]
-    pub fn with_pushes(self, per_second: u32, burst: u32) -> Self {
-        let limit = || Arc::new(RateLimit::new(per_second, burst));
-        Self { pushes: limit(), alerts: limit(), ..self }
+    pub fn set_pushes(&self, per_second: u32, burst: u32) {
+        for limit in [&self.pushes, &self.alerts] {
+            limit.set(RateLimit::new(per_second, burst));
+        }
     }
 
     /// Sets the maximum of wrong tokens per address and minute; 0 for no limit.
-    #[must_use]
-    pub fn with_max_wrong_tokens(self, per_minute: u32) -> Self {
-        Self { wrong_token_counts: Arc::new(WrongTokens::new(per_minute)), ..self }
+    pub fn set_max_wrong_tokens(&self, per_minute: u32) {
+        self.wrong_token_counts.set_max(per_minute);
     }
 
     /// Also accepts these stored tokens.
@@ -219,7 +218,7 @@ impl Tokens {
     /// # Errors
     /// When the limit of pushes is reached.
     pub fn count_push(&self) -> Result<(), TooFast> {
-        self.pushes.take()
+        self.pushes.get().take()
     }
 
     /// Counts an alert with the webhook's token.
@@ -227,7 +226,7 @@ impl Tokens {
     /// # Errors
     /// When the limit of pushes is reached.
     pub fn count_alert(&self) -> Result<(), TooFast> {
-        self.alerts.take()
+        self.alerts.get().take()
     }
 
     /// Verifies a token for writing, and returns the holder of a stored one.
@@ -408,7 +407,11 @@ impl Tokens {
     /// # Errors
     /// When the user has reached the limit of connections.
     pub fn login(&self, holder: impl Into<Holder>) -> Result<UserSession, TooManyLogins> {
-        UserSession::new(self.logins.clone(), holder.into(), self.max_logins)
+        let most = match self.max_logins.load(Ordering::Relaxed) {
+            0 => usize::MAX,
+            most => most,
+        };
+        UserSession::new(self.logins.clone(), holder.into(), most)
     }
 
     /// Ends the connections whose tokens have expired or were revoked.

@@ -280,7 +280,8 @@ fn a_token_is_readable_without_its_secret() {
 
 #[test]
 fn connections_are_limited_per_user() {
-    let tokens = Tokens::new(&with_secret(), now).with_max_logins(2);
+    let tokens = Tokens::new(&with_secret(), now);
+    tokens.set_max_logins(2);
     let made = |user: &str| mint(&with_secret(), user, false, now(), TimeDelta::hours(1)).unwrap();
     let login = |user: &str| tokens.login(tokens.user(Some(&made(user))).unwrap());
     let mut mine = vec![login("a").unwrap(), login("a").unwrap()];

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -49,14 +50,19 @@ struct Window {
 /// The table of windows by address.
 #[derive(Debug)]
 pub(super) struct WrongTokens {
-    max_per_window: u32,
+    max_per_window: AtomicU32,
     windows: Mutex<HashMap<IpAddr, Window>>,
 }
 
 impl WrongTokens {
     /// Returns a table with a limit of `max_per_window` wrong tokens per address and window; 0 for no limit.
     pub(super) fn new(max_per_window: u32) -> Self {
-        Self { max_per_window, windows: Mutex::default() }
+        Self { max_per_window: max_per_window.into(), windows: Mutex::default() }
+    }
+
+    /// Replaces the limit.
+    pub(super) fn set_max(&self, max_per_window: u32) {
+        self.max_per_window.store(max_per_window, Ordering::Relaxed);
     }
 
     /// Counts a wrong token.
@@ -64,7 +70,8 @@ impl WrongTokens {
     /// # Errors
     /// When the address is above the limit.
     pub(super) fn count(&self, address: IpAddr, now: Instant) -> Result<(), TooManyWrongTokens> {
-        if self.max_per_window == 0 {
+        let max_per_window = self.max_per_window.load(Ordering::Relaxed);
+        if max_per_window == 0 {
             return Ok(());
         }
         let network = network(address);
@@ -77,7 +84,7 @@ impl WrongTokens {
             *window = Window { began: now, count: 0 };
         }
         window.count = window.count.saturating_add(1);
-        if window.count <= self.max_per_window {
+        if window.count <= max_per_window {
             return Ok(());
         }
         Err(TooManyWrongTokens { wait: WINDOW.saturating_sub(now.duration_since(window.began)) })

@@ -6,7 +6,9 @@ mod events;
 mod html;
 mod lookahead;
 mod overfitting;
+mod price_line;
 mod report;
+mod results;
 mod run;
 mod sweep;
 
@@ -17,7 +19,7 @@ pub use events::{EventsOptions, EventsReport, detector_events};
 pub use lookahead::{LookaheadOptions, LookaheadReport, lookahead_check};
 pub use report::{BacktestReport, FileReport};
 pub use run::{BacktestRun, RunOptions, run};
-pub use sweep::{GridError, SweepError, SweepReport, SweptSetting, Variant, grid, sweep};
+pub use sweep::{GridError, SweepError, SweepReport, SweptSetting, Variant, grid, spread_sensitivity, sweep};
 
 use crate::recordings::RecordingError;
 

@@ -6,6 +6,9 @@
 //! Q. J. Zhu, "The Probability of Backtest Overfitting", Journal of Computational Finance 20 (2016); H. R. Künsch, "The
 //! Jackknife and the Bootstrap for General Stationary Observations", Annals of Statistics 17 (1989).
 
+#[cfg(test)]
+mod published;
+
 use std::ops::Range;
 
 use serde::Serialize;

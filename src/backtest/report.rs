@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::BacktestRun;
+use super::price_line::PriceLine;
+use super::results::{CurvePoint, MonthReport, SpreadResult, curve, months, trades};
 use crate::domain::{
     Breakdown, FEW, OutcomeClass, RateEstimate, Signal, SignalState, Stats, TradeOutcome, TradingCosts, iso,
 };
@@ -24,6 +26,13 @@ pub struct BacktestReport {
     pub files: Vec<FileReport>,
     /// The statistics of all outcomes.
     pub statistics: Breakdown,
+    /// The running sum of the results, trade by trade, with its falls.
+    pub curve: Vec<CurvePoint>,
+    /// The trades of each month.
+    pub months: Vec<MonthReport>,
+    /// All trades with the spread multiplied by 1, 1.5 and 2; empty where it was not run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spreads: Vec<SpreadResult>,
     /// The records of confirmed signals, by recording, in the order in which they ended.
     pub outcomes: Vec<TradeOutcome>,
     /// Every change of every signal, by recording, as in the log of a server.
@@ -62,6 +71,9 @@ pub struct FileReport {
     pub ends: BTreeMap<String, u64>,
     /// The statistics of its outcomes.
     pub statistics: Stats,
+    /// Its prices for the chart.
+    #[serde(skip)]
+    pub prices: PriceLine,
 }
 
 impl BacktestReport {
@@ -75,15 +87,28 @@ impl BacktestReport {
         }
         let statistics = Breakdown::of(&outcomes);
         let sample = sample(&files, &statistics.all, &outcomes);
+        let trades = trades(&outcomes);
+        let (curve, months) = (curve(&trades), months(&trades));
         Self {
             version: env!("CARGO_PKG_VERSION"),
             sample,
             assumptions: costs.assumptions(),
             files,
             statistics,
+            curve,
+            months,
+            spreads: Vec::new(),
             outcomes,
             changes,
         }
+    }
+
+    /// Adds what came of the same recordings with other spreads, each with its factor.
+    #[must_use]
+    pub fn with_spreads(mut self, others: &[(f64, Vec<TradeOutcome>)]) -> Self {
+        self.spreads = vec![SpreadResult::new(1.0, &self.outcomes)];
+        self.spreads.extend(others.iter().map(|(factor, outcomes)| SpreadResult::new(*factor, outcomes)));
+        self
     }
 
     /// Renders the report for a terminal.
@@ -156,6 +181,7 @@ impl FileReport {
             days: run.days.iter().map(|(day, count)| (day.to_string(), *count)).collect(),
             ends,
             statistics: Stats::of(&run.outcomes),
+            prices: run.prices.clone(),
         }
     }
 

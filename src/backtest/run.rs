@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::BacktestError;
+use super::price_line::PriceLine;
 use crate::domain::{
     BarInterval, Instrument, Instruments, Now, RecordingOptions, SetupRules, Signal, Symbol, Tick, TradeOutcome,
     TradingCosts, trading_day,
@@ -65,6 +66,8 @@ pub struct BacktestRun {
     pub changes: Vec<Arc<Signal>>,
     /// The records of confirmed signals that ended within the recording.
     pub outcomes: Vec<TradeOutcome>,
+    /// The mids for a chart.
+    pub prices: PriceLine,
 }
 
 /// Runs `file` through a new engine, and calls `progress` with the number of bytes read.
@@ -87,6 +90,8 @@ pub fn run(
         ticks: 0,
         days: BTreeSet::new(),
         changes: Vec::new(),
+        instrument: instrument.clone(),
+        prices: PriceLine::new(),
     };
     loop {
         let chunk = recording.next_chunk().map_err(fail)?;
@@ -99,7 +104,7 @@ pub fn run(
         playback.player.forget_bars();
         progress(recording.counts().bytes);
     }
-    let Playback { mut player, minutes, ticks, days, changes, .. } = playback;
+    let Playback { mut player, minutes, ticks, days, changes, prices, .. } = playback;
     let mut signals: BTreeMap<NaiveDate, u64> = days.into_iter().map(|day| (day, 0)).collect();
     for signal in changes.iter().filter(|signal| signal.state.is_pending()) {
         *signals.entry(trading_day(signal.accepted_at)).or_default() += 1;
@@ -114,6 +119,7 @@ pub fn run(
         days: signals,
         changes,
         outcomes: player.outcomes(),
+        prices,
     })
 }
 
@@ -161,6 +167,8 @@ struct Playback {
     ticks: u64,
     days: BTreeSet<NaiveDate>,
     changes: Vec<Arc<Signal>>,
+    instrument: Arc<Instrument>,
+    prices: PriceLine,
 }
 
 impl Playback {
@@ -171,6 +179,7 @@ impl Playback {
             self.days.insert(trading_day(tick.observed_at));
         }
         self.ticks += 1;
+        self.prices.push(tick.observed_at, self.instrument.mid(tick.quote));
         self.changes.extend(self.player.push(tick));
     }
 }

@@ -59,6 +59,7 @@ Environment:
   ORION_CONFIG         a TOML file with settings; ./orion.toml is read if it is there
 
 All settings and their variables: orion-server default-config
+SIGHUP reads them again, applies what needs no restart, and logs what does
 Exit codes: 0 done or clean stop, 64 wrong command line or configuration, 1 any other failure; migrate --check: 2 an upgrade is due"
     )
 }

@@ -1,10 +1,12 @@
 //! All settings: one struct per concern, with each default in the doc of its field.
 //!
-//! Settings come from the defaults, a TOML file and the environment, in this order. They are validated as a whole and do not
-//! change afterwards. `default.toml` documents them for operators; a test compares it with these structs.
+//! Settings come from the defaults, a TOML file and the environment, in this order. They are validated as a whole. A reload
+//! reads them again, and says which changes are applied at once and which need a restart ([`Settings::plan_reload`]).
+//! `default.toml` documents them for operators; a test compares it with these structs.
 //!
 //! To add a setting: add a field with its default, a paragraph in `default.toml`, and a check in `validate.rs` if not every
-//! value is usable. A short environment variable goes into `names.rs` and `.env.example`. Providers of market data declare
+//! value is usable. `reload.rs` decides whether it needs a restart. A short environment variable goes into `names.rs` and
+//! `.env.example`. Providers of market data declare
 //! their settings beside their code ([`ProviderSettings`]).
 
 mod alerts;
@@ -17,6 +19,7 @@ mod error;
 mod hosts;
 mod instruments;
 mod limits;
+mod live;
 mod load;
 mod log;
 mod names;
@@ -27,6 +30,7 @@ mod prices;
 mod providers;
 mod public_key;
 mod record;
+mod reload;
 mod renamed;
 mod secret;
 mod server;
@@ -47,6 +51,7 @@ pub use error::{ConfigError, Problem};
 pub use hosts::HostPattern;
 pub use instruments::{InstrumentEntry, InstrumentSet};
 pub use limits::Limits;
+pub use live::Live;
 pub use load::{Environment, Loaded, environment};
 pub use log::{LogFormat, LogSettings};
 pub use notify::{
@@ -58,6 +63,7 @@ pub use prices::PriceSettings;
 pub use providers::{ProviderRules, ProviderSettings, ProviderTable, Providers};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyFile, PublicKeys};
 pub use record::RecordSettings;
+pub use reload::{ChangedSetting, ReloadPlan};
 pub use secret::Secret;
 pub use server::{Network, ServerSettings};
 pub use settings::{

@@ -67,6 +67,26 @@ fn weakness(secret: &[u8]) -> Option<&'static str> {
 }
 
 impl Settings {
+    /// Returns every secret with its setting.
+    pub(super) fn secrets(&self) -> Vec<(String, Option<&Secret>)> {
+        let Self { auth, alerts, .. } = self;
+        let own = [
+            ("auth.ingest_token", &auth.ingest_token),
+            ("auth.admin_token", &auth.admin_token),
+            ("auth.read_token", &auth.read_token),
+            ("auth.delayed_read_token", &auth.delayed_read_token),
+            ("auth.jwt_secret", &auth.jwt_secret),
+            ("auth.jwt_previous_secret", &auth.jwt_previous_secret),
+            ("tradingview.webhook_token", &self.tradingview.webhook_token),
+            ("alerts.webhook_url", &alerts.webhook_url),
+            ("alerts.webhook_secret", &alerts.webhook_secret),
+            ("cluster.credentials", &self.cluster.credentials),
+        ];
+        let own = own.map(|(key, secret)| (key, secret.as_ref()));
+        let own = own.into_iter().chain(self.notify.secrets()).map(|(key, secret)| (key.to_owned(), secret));
+        own.chain(self.providers.secrets()).collect()
+    }
+
     /// Returns warnings about the secrets, one line each: they begin with the variable and never show the value.
     pub fn secret_warnings(&self) -> Vec<String> {
         let auth = &self.auth;
@@ -86,14 +106,8 @@ impl Settings {
         };
         let guess_warnings =
             tokens.into_iter().filter_map(|(key, secret)| guess_warning(key, &named(key), secret.as_ref()?));
-        let own = tokens.map(|(key, secret)| (key.to_owned(), secret.as_ref()));
-        let webhook = ("alerts.webhook_url".to_owned(), self.alerts.webhook_url.as_ref());
-        let paste_warnings = own
-            .into_iter()
-            .chain(self.providers.secrets())
-            .chain([webhook])
-            .chain(self.notify.secrets().map(|(key, secret)| (key.to_owned(), secret)))
-            .filter_map(|(key, secret)| Some(paste_warnings(&named(&key), secret?)));
+        let paste_warnings =
+            self.secrets().into_iter().filter_map(|(key, secret)| Some(paste_warnings(&named(&key), secret?)));
         guess_warnings.chain(paste_warnings.flatten()).collect()
     }
 }

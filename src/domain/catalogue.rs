@@ -1,7 +1,8 @@
 //! The catalogue: all instruments, and how spellings resolve to them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::iter;
+use std::sync::{Arc, OnceLock};
 
 use super::builtin;
 use super::instrument::{Instrument, InstrumentClass, Symbol};
@@ -43,6 +44,8 @@ pub struct Instruments {
     by_spelling: HashMap<String, Arc<Instrument>>,
     /// The names of futures; contracts begin with them.
     roots: Vec<(String, Arc<Instrument>)>,
+    /// What was added while the server runs.
+    added: OnceLock<Box<Self>>,
 }
 
 /// Maximum length of a spelling in bytes.
@@ -96,6 +99,34 @@ impl Instruments {
         Ok(self)
     }
 
+    /// Adds those instruments of `more` that this catalogue does not have, for everybody who shares it. Instruments are never
+    /// removed or changed. `more` has to be consistent with this catalogue as a whole.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn extend(&self, more: &Self) -> Result<(), InstrumentsError> {
+        let new = more.iter().filter(|instrument| self.get(&instrument.symbol).is_none());
+        let mut new = Box::new(Self::new(new.map(|instrument| instrument.as_ref().clone()))?);
+        if new.list.is_empty() {
+            return Ok(());
+        }
+        // Every part ends in a free place, unless somebody else takes it at this moment.
+        while let Some(Err(taken)) = self.parts().last().map(|last| last.added.set(new)) {
+            new = taken;
+        }
+        Ok(())
+    }
+
+    /// Returns this catalogue as it was built, and what was added since.
+    fn parts(&self) -> impl Iterator<Item = &Self> {
+        iter::successors(Some(self), |part| part.added.get().map(AsRef::as_ref))
+    }
+
+    /// Returns the instrument with this name or alias, after normalization.
+    fn spelled(&self, normalized: &str) -> Option<&Arc<Instrument>> {
+        self.parts().find_map(|part| part.by_spelling.get(normalized))
+    }
+
     fn add(&mut self, instrument: Instrument) -> Result<(), InstrumentsError> {
         check_grid(&instrument)?;
         let instrument = Arc::new(instrument);
@@ -147,7 +178,7 @@ impl Instruments {
         let (own_exchange, bare) = spelling::split_exchange(symbol);
         let exchanges = || [own_exchange, exchange].into_iter().flatten();
         // An alias that includes the exchange has priority, because the operator configured it.
-        let named = |exchange: &str| self.by_spelling.get(&normalize(&format!("{exchange}:{bare}")));
+        let named = |exchange: &str| self.spelled(&normalize(&format!("{exchange}:{bare}")));
         if let Some(instrument) = exchanges().find_map(named) {
             return Ok(instrument);
         }
@@ -166,16 +197,16 @@ impl Instruments {
     /// Finds the instrument of a spelling without an exchange. Also returns the form of the spelling, and the group of
     /// exchanges that a contract names.
     fn find(&self, spelling: &str) -> Option<(&Arc<Instrument>, SpellingForm, Option<ExchangeGroup>)> {
-        if let Some(instrument) = self.by_spelling.get(&normalize(spelling)) {
+        if let Some(instrument) = self.spelled(&normalize(spelling)) {
             return Some((instrument, SpellingForm::Name, None));
         }
-        let affixed = spelling::candidates(spelling).into_iter().find_map(|candidate| {
-            self.by_spelling.get(&candidate.name).filter(|instrument| candidate.fits(instrument.class))
-        });
+        let affixed = spelling::candidates(spelling)
+            .into_iter()
+            .find_map(|candidate| self.spelled(&candidate.name).filter(|instrument| candidate.fits(instrument.class)));
         if let Some(instrument) = affixed {
             return Some((instrument, SpellingForm::Affixed, None));
         }
-        self.roots.iter().find_map(|(root, instrument)| {
+        self.parts().flat_map(|part| &part.roots).find_map(|(root, instrument)| {
             spelling::contract(spelling, root).map(|contract| (instrument, SpellingForm::Contract, contract.group))
         })
     }
@@ -184,17 +215,17 @@ impl Instruments {
     /// affixes. For names that may belong to other instruments: `MESA` may be a share, and not a broker's spelling of
     /// `MES`.
     pub fn named(&self, spelling: &str) -> Option<&Arc<Instrument>> {
-        if spelling.len() > MAX_SPELLING { None } else { self.by_spelling.get(&normalize(spelling)) }
+        if spelling.len() > MAX_SPELLING { None } else { self.spelled(&normalize(spelling)) }
     }
 
     /// Returns the instrument with exactly this canonical name.
     pub fn get(&self, symbol: &Symbol) -> Option<&Arc<Instrument>> {
-        self.by_spelling.get(symbol.as_str())
+        self.spelled(symbol.as_str())
     }
 
-    /// Iterates over all instruments in the order of the configuration.
+    /// Iterates over all instruments in the order of the configuration; those that were added later come last.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Instrument>> {
-        self.list.iter()
+        self.parts().flat_map(|part| &part.list)
     }
 }
 
@@ -294,6 +325,26 @@ mod tests {
         list[1].aliases.push("eur/usd".into());
         let error = Instruments::new(list).unwrap_err();
         assert_eq!(error.to_string(), "'EURUSD' is claimed by both EURUSD and GBPUSD");
+    }
+
+    #[test]
+    fn instruments_can_be_added_to_a_shared_catalogue() {
+        let shared = Arc::new(Instruments::new(Instruments::documented()).unwrap());
+        let (held, euro) = (shared.clone(), shared.resolve("EURUSD").unwrap());
+        assert!(held.resolve("BTC/USD").is_err() && held.resolve("CME_MINI:NQ1!").is_err());
+        for more in [all(), Instruments::new(Instruments::crypto()).unwrap(), all()] {
+            shared.extend(&more).unwrap();
+        }
+        let symbol = |spelling| held.resolve(spelling).map(|instrument| instrument.symbol.as_str());
+        assert_eq!(
+            (symbol("BTC/USD"), symbol("CME_MINI:NQ1!"), symbol("eur/usd")),
+            (Ok("BTCUSD"), Ok("NQ"), Ok("EURUSD"))
+        );
+        assert!(Arc::ptr_eq(euro, held.get(&Symbol::new("EURUSD")).unwrap()), "what was there stays");
+        assert_eq!(held.iter().count(), 11 + Instruments::crypto().len(), "nothing is added twice");
+        assert!(
+            held.named("mes").is_some() && held.iter().last().is_some_and(|last| last.class == InstrumentClass::Crypto)
+        );
     }
 
     #[test]

@@ -103,6 +103,8 @@ codes! {
     HostNotAllowed "host_not_allowed" 421,
     /// The symbol is not in the catalogue.
     UnknownSymbol "unknown_symbol" 422,
+    /// The settings that were read cannot be used; none was changed.
+    InvalidSettings "invalid_settings" 422,
     /// More requests than the limit allows.
     RateLimited "rate_limited" 429,
     /// The address has presented too many wrong tokens.

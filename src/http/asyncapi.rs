@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::describe;
-use crate::config::{BasePath, HeartbeatSettings, Limits};
+use crate::config::{BasePath, HeartbeatSettings, Limits, Live};
 use crate::domain::PROTOCOL;
 use crate::transport::close::Close;
 use crate::transport::describe::{MessageDescription, Schemas, StreamAccess, StreamDescription, StreamKind};
@@ -18,7 +18,7 @@ pub struct StreamDescriptions {
     /// Every stream.
     pub streams: Vec<StreamDescription>,
     /// What a client may send.
-    pub limits: Limits,
+    pub limits: Live<Limits>,
     /// When the server pings, and gives a client up.
     pub heartbeat: HeartbeatSettings,
     /// The path below which the streams, and the routes, are reached.
@@ -90,7 +90,8 @@ impl<'a> From<&'a MessageDescription> for MessageObject<'a> {
 }
 
 fn info(described: &StreamDescriptions) -> Value {
-    let StreamDescriptions { streams, limits, heartbeat, .. } = described;
+    let StreamDescriptions { streams, heartbeat, .. } = described;
+    let limits = &*described.limits.get();
     let mut groups: Vec<&str> = Vec::new();
     for stream in streams {
         if !groups.contains(&stream.group) {

@@ -79,6 +79,9 @@ pub enum ApiError {
     /// Too many requests of this kind are in progress, and this one waited for the longest permitted time.
     #[error("The server has too many requests of this kind to do; please try again in a second")]
     Overloaded,
+    /// The settings cannot be reloaded.
+    #[error("The settings cannot be used, and none was changed: {0}")]
+    Settings(String),
     /// A message to LINE was not sent.
     #[error(transparent)]
     Line(#[from] LineError),
@@ -105,6 +108,7 @@ impl ApiError {
             Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
             Self::Unreadable(_) => ErrorCode::Unavailable,
             Self::Overloaded => ErrorCode::Overloaded,
+            Self::Settings(_) => ErrorCode::InvalidSettings,
             Self::Line(LineError::NotConfigured) => ErrorCode::NotConfigured,
             Self::Line(LineError::Failed(_)) => ErrorCode::NotDelivered,
             Self::Internal => ErrorCode::Internal,

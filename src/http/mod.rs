@@ -32,6 +32,7 @@ mod params;
 mod presence;
 pub mod protocol;
 mod reads;
+mod reload;
 mod replay;
 mod requests;
 mod router;
@@ -70,6 +71,7 @@ pub(crate) use describe::{Group, Refuses, grouped};
 pub use error::ApiError;
 pub(crate) use params::{Params, RawQuery, ReadAccess};
 pub use reads::ReadLimit;
+pub use reload::{ReloadMode, ReloadReport, ReloadSettings};
 pub(crate) use requests::{EventsRequest, PricesRequest, SignalRequest};
 pub use router::{checks, router};
 pub use start::{StartProgress, StartSteps};
@@ -115,6 +117,8 @@ pub struct AppState {
     pub history: Reader,
     /// Limits how many expensive reads run at the same time.
     pub reads: ReadLimit,
+    /// Reads the settings again.
+    pub reload: ReloadSettings,
     /// The number of bars on each side of a swing, for the detectors.
     pub swing_length: usize,
     /// The cache of computed statistics.

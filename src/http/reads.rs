@@ -13,6 +13,7 @@ use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 use super::AppState;
 use super::error::ApiError;
+use crate::config::Live;
 use crate::telemetry::Metrics;
 
 /// How long a request waits for a permit before it is rejected.
@@ -23,17 +24,32 @@ const MAX_WAITING: usize = 1024;
 /// The permits for expensive reads. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadLimit {
-    permits: Arc<Semaphore>,
-    /// One slot for each request that is running or waiting.
-    slots: Arc<Semaphore>,
+    permits: Live<Permits>,
     metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Permits {
+    running: Arc<Semaphore>,
+    /// One slot for each request that is running or waiting.
+    slots: Semaphore,
+}
+
+impl Permits {
+    fn new(concurrent: usize) -> Self {
+        Self { running: Arc::new(Semaphore::new(concurrent)), slots: Semaphore::new(concurrent + MAX_WAITING) }
+    }
 }
 
 impl ReadLimit {
     /// Allows `concurrent` requests at the same time.
     pub fn new(concurrent: usize, metrics: Arc<Metrics>) -> Self {
-        let slots = Semaphore::new(concurrent + MAX_WAITING);
-        Self { permits: Arc::new(Semaphore::new(concurrent)), slots: Arc::new(slots), metrics }
+        Self { permits: Live::new(Permits::new(concurrent)), metrics }
+    }
+
+    /// Replaces the limit, for the requests that come from now on. Those that came before do not count.
+    pub fn set(&self, concurrent: usize) {
+        self.permits.set(Permits::new(concurrent));
     }
 
     /// Limits how many requests of an expensive route run at the same time.
@@ -47,8 +63,9 @@ impl ReadLimit {
     /// [`ApiError::Overloaded`] when no permit became free in time, or too many requests are already waiting.
     pub(super) async fn acquire(&self, route: &str) -> Result<OwnedSemaphorePermit, ApiError> {
         let permit = async {
-            let _slot = self.slots.try_acquire().ok()?;
-            timeout(TURN_TIMEOUT, self.permits.clone().acquire_owned()).await.ok()?.ok()
+            let permits = self.permits.get();
+            let _slot = permits.slots.try_acquire().ok()?;
+            timeout(TURN_TIMEOUT, permits.running.clone().acquire_owned()).await.ok()?.ok()
         };
         permit.await.ok_or_else(|| {
             self.metrics.reads_refused_total.with_label_values(&[route]).inc();
@@ -84,6 +101,15 @@ mod tests {
         });
         assert!(second.is_ok());
         assert_eq!(metrics.reads_refused_total.with_label_values(&["/a"]).get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_limit_holds_for_later_requests() {
+        let limit = ReadLimit::new(1, Arc::new(Metrics::new().unwrap()));
+        let _first = limit.acquire("/a").await.unwrap();
+        limit.clone().set(2);
+        let _more = (limit.acquire("/a").await.unwrap(), limit.acquire("/a").await.unwrap());
+        assert!(limit.acquire("/a").await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

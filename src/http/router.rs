@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::mcp::AgentInterface;
 use super::{
     AppState, admin, cluster, console, detections, document, history, ingest, killzones, log, market, mcp, notices,
-    observe, ops, outcomes, overview, presence, replay, sources, start, stats, stream, tokens, webhooks,
+    observe, ops, outcomes, overview, presence, reload, replay, sources, start, stats, stream, tokens, webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -31,7 +31,7 @@ pub fn router(state: AppState, dashboards: OpenApiRouter<AppState>, streams: Rou
         Some(agents) => routes.layer(Extension(agents)),
         None => routes,
     };
-    compressed(routes.merge(document::routes(&api, &state.streams)).merge(console::routes()))
+    compressed(routes.merge(document::routes(&api, state.streams.clone())).merge(console::routes()))
         .with_state(state)
         .merge(streams)
         .fallback(async || ApiError::NotFound)
@@ -80,6 +80,7 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(limited(routes!(cluster::cluster)))
         .routes(routes!(presence::users))
         .routes(routes!(admin::revoke))
+        .routes(routes!(reload::reload))
         .routes(routes!(tokens::log_in))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))

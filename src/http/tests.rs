@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use chrono::{DateTime, Utc};
+use futures_util::{FutureExt, future};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -94,7 +95,7 @@ impl Server {
             origins: serde_json::from_value(json!("*")).unwrap(),
             heartbeat: crate::config::HeartbeatSettings::default(),
             channels: Arc::new(ChannelCap::new(0)),
-            limits: crate::config::Limits::default(),
+            limits: crate::config::Live::default(),
             metrics: metrics.clone(),
             tasks: Tasks::new(),
             draining: tokio_util::sync::CancellationToken::default(),
@@ -114,6 +115,7 @@ impl Server {
             start: Arc::default(),
             open_users: OpenUsers::Only(["demo".into()].into()),
             reads: ReadLimit::new(16, metrics.clone()),
+            reload: Arc::new(|_| future::ready(Err("log.filter: must not be empty".to_owned())).boxed()),
             swing_length: 2,
             stats: Arc::new(StatsCache::new(metrics.clone())),
             published: Arc::new(crate::app::published_types()),

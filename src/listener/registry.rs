@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -41,8 +42,8 @@ impl SlotError {
 /// All open connections, never more than the limits of the listener.
 #[derive(Debug)]
 pub struct ConnectionRegistry {
-    max: usize,
-    max_per_address: usize,
+    max: AtomicUsize,
+    max_per_address: AtomicUsize,
     slots: Mutex<Slots>,
     emptied: Notify,
 }
@@ -110,7 +111,18 @@ impl Slots {
 impl ConnectionRegistry {
     /// Returns a registry for at most `max` connections, and `max_per_address` of each address.
     pub(super) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
-        Arc::new(Self { max, max_per_address, slots: Mutex::default(), emptied: Notify::new() })
+        Arc::new(Self {
+            max: max.into(),
+            max_per_address: max_per_address.into(),
+            slots: Mutex::default(),
+            emptied: Notify::new(),
+        })
+    }
+
+    /// Replaces the limits. Open connections stay, also above them.
+    pub fn set_limits(&self, max: usize, max_per_address: usize) {
+        self.max.store(max, Ordering::Relaxed);
+        self.max_per_address.store(max_per_address, Ordering::Relaxed);
     }
 
     /// Admits a connection for as long as its [`ConnectionSlot`] is held. `address` is the address that it counts for. At the
@@ -121,11 +133,11 @@ impl ConnectionRegistry {
         kill: KillSwitch,
     ) -> Result<ConnectionSlot, SlotError> {
         let mut slots = self.slots.lock();
-        if !slots.has_room(address, self.max_per_address) {
+        if !slots.has_room(address, self.max_per_address.load(Ordering::Relaxed)) {
             return Err(SlotError::Address);
         }
         let mut evicted = None;
-        if slots.open.len() >= self.max {
+        if slots.open.len() >= self.max.load(Ordering::Relaxed) {
             evicted = Some(slots.evict_silent().ok_or(SlotError::Connections)?);
         }
         let id = slots.next;
@@ -156,7 +168,7 @@ impl ConnectionRegistry {
         }
         let before = open.address.take();
         slots.uncount(before);
-        let has_room = slots.has_room(client, self.max_per_address);
+        let has_room = slots.has_room(client, self.max_per_address.load(Ordering::Relaxed));
         if has_room {
             slots.count(client);
             if let Some(open) = slots.open.get_mut(&id) {
@@ -264,6 +276,20 @@ mod tests {
         assert_eq!(registry.count(), 2);
         drop((second, third));
         registry.emptied().await;
+    }
+
+    #[tokio::test]
+    async fn lower_limits_end_no_connection() {
+        let registry = ConnectionRegistry::new(3, 3);
+        let enter = || registry.admit(Some(addr("1.1.1.1")), KillSwitch::new());
+        let slots = [enter().unwrap(), enter().unwrap()];
+        registry.set_limits(2, 9);
+        assert_eq!((enter().unwrap_err(), registry.count()), (SlotError::Connections, 2));
+        registry.set_limits(9, 1);
+        assert_eq!((enter().unwrap_err(), registry.count()), (SlotError::Address, 2));
+        registry.set_limits(3, 3);
+        assert!(enter().is_ok());
+        drop(slots);
     }
 
     #[tokio::test(start_paused = true)]

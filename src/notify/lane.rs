@@ -56,13 +56,14 @@ impl Default for RetryPauses {
 }
 
 /// What all lanes share.
+#[derive(Clone)]
 pub(super) struct LaneContext {
     pub(super) log: Reader,
     pub(super) handle: Handle,
     /// Tells that there may be new events.
     pub(super) news: watch::Receiver<u64>,
     /// Whether this process is the one that sends.
-    pub(super) sends: Box<dyn Fn() -> bool + Send + Sync>,
+    pub(super) sends: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Ends the lanes after the message that they send.
     pub(super) stop: CancellationToken,
     pub(super) epoch: Arc<str>,

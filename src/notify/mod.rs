@@ -32,12 +32,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::NotifySettings;
+use crate::config::{Live, NotifySettings};
 use crate::domain::{Event, Instruments, NoticeStep, Signal, SignalStatus, UserNote, WallClock};
 use crate::hub::{Envelope, Sink};
 use crate::pipeline::Handle;
@@ -63,7 +63,7 @@ pub struct NotifyStart<'a> {
     /// Where the marks are saved.
     pub handle: Handle,
     /// Whether this process is the one that sends, now.
-    pub sends: Box<dyn Fn() -> bool + Send + Sync>,
+    pub sends: Arc<dyn Fn() -> bool + Send + Sync>,
     /// The epoch of the log.
     pub epoch: Arc<str>,
     /// The metrics.
@@ -81,18 +81,91 @@ impl std::fmt::Debug for NotifyStart<'_> {
 /// The channels of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Notices {
-    /// Those of LINE; empty when it is not set up.
-    line: Arc<[NoticeChannel]>,
-    states: LaneStates,
+    channels: Live<NoticeChannels>,
     instruments: Arc<Instruments>,
     clock: WallClock,
+}
+
+/// The channels of some settings.
+struct NoticeChannels {
+    /// Those of LINE; empty when it is not set up.
+    line: Vec<NoticeChannel>,
+    states: LaneStates,
     stop: CancellationToken,
     running: watch::Receiver<bool>,
 }
 
+/// The lanes of a [`NoticeChannels`].
+struct NoticeLanes {
+    lanes: Vec<NoticeLane>,
+    running: watch::Sender<bool>,
+}
+
+/// Channels that are not in use yet.
+#[derive(Debug)]
+pub struct NewChannels(Vec<NoticeChannel>);
+
+/// Replaces the channels while the notices run.
+pub struct ChannelSwitch {
+    notices: Notices,
+    context: LaneContext,
+    next: mpsc::Sender<NoticeLanes>,
+}
+
+impl std::fmt::Debug for ChannelSwitch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChannelSwitch").field("notices", &self.notices).finish_non_exhaustive()
+    }
+}
+
+impl ChannelSwitch {
+    /// Returns the notices whose channels are replaced.
+    pub fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// Builds the channels of other settings.
+    ///
+    /// # Errors
+    /// When an address cannot be used.
+    pub fn build(&self, settings: &NotifySettings, instruments: &Arc<Instruments>) -> Result<NewChannels, NotifyError> {
+        channels::build(settings, instruments, &self.context.clock).map(NewChannels)
+    }
+
+    /// Puts channels in use. Those before finish the message that they send; then the new ones go on from the marks in the log:
+    /// nothing is sent twice, and nothing is left out.
+    pub async fn replace(&self, channels: NewChannels) {
+        let (set, lanes) = NoticeChannels::new(channels.0, &self.context);
+        self.notices.channels.get().stop.cancel();
+        self.notices.channels.set(set);
+        // The lanes have ended when the process stops.
+        self.next.send(lanes).await.ok();
+    }
+}
+
+impl NoticeChannels {
+    fn new(channels: Vec<NoticeChannel>, context: &LaneContext) -> (Self, NoticeLanes) {
+        let (running, is_running) = watch::channel(!channels.is_empty());
+        let (states, stop) = (LaneStates::default(), CancellationToken::new());
+        let context = Arc::new(LaneContext { stop: stop.clone(), states: states.clone(), ..context.clone() });
+        let lanes = channels.iter().map(|channel| NoticeLane {
+            channel: channel.name,
+            mark: format!("{}{}\u{1f}{}", UserNote::NOTICES, channel.name, channel.id.simple()),
+            rules: channel.rules.clone(),
+            service: channel.service.clone(),
+            state: states.add(channel.name, channel.place),
+            context: context.clone(),
+            too_old: LogLimit::new(),
+        });
+        let lanes = NoticeLanes { lanes: lanes.collect(), running };
+        let line = channels.into_iter().filter(|channel| channel.name == "line").collect();
+        (Self { line, states, stop, running: is_running }, lanes)
+    }
+}
+
 impl std::fmt::Debug for Notices {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Notices").field("states", &self.states).finish_non_exhaustive()
+        f.debug_struct("Notices").field("states", &self.states()).finish_non_exhaustive()
     }
 }
 
@@ -123,13 +196,13 @@ impl Sink for Waker {
 pub struct Lanes {
     /// Wakes the lanes.
     pub waker: Arc<dyn Sink>,
-    work: Vec<NoticeLane>,
-    running: watch::Sender<bool>,
+    work: NoticeLanes,
+    next: mpsc::Receiver<NoticeLanes>,
 }
 
 impl std::fmt::Debug for Lanes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} lanes", self.work.len())
+        write!(f, "{} lanes", self.work.lanes.len())
     }
 }
 
@@ -137,13 +210,17 @@ impl Lanes {
     /// Returns the marks that the lanes save first.
     #[cfg(test)]
     fn marks(&self) -> Vec<String> {
-        self.work.iter().map(|lane| lane.mark.clone()).collect()
+        self.work.lanes.iter().map(|lane| lane.mark.clone()).collect()
     }
 
-    /// Sends until the notices are stopped.
-    pub async fn run(self) {
-        join_all(self.work.into_iter().map(NoticeLane::run)).await;
-        self.running.send_replace(false);
+    /// Sends until the notices are stopped and [`ChannelSwitch`] is gone. New lanes begin when those before have ended.
+    pub async fn run(mut self) {
+        let mut work = Some(self.work);
+        while let Some(NoticeLanes { lanes, running }) = work {
+            join_all(lanes.into_iter().map(NoticeLane::run)).await;
+            running.send_replace(false);
+            work = self.next.recv().await;
+        }
     }
 }
 
@@ -152,59 +229,52 @@ impl Notices {
     ///
     /// # Errors
     /// When an address cannot be used.
-    pub fn start(start: NotifyStart<'_>) -> Result<(Self, Lanes), NotifyError> {
+    pub fn start(start: NotifyStart<'_>) -> Result<(Self, Lanes, ChannelSwitch), NotifyError> {
         Self::start_with(start, RetryPauses::default())
     }
 
-    fn start_with(start: NotifyStart<'_>, pauses: RetryPauses) -> Result<(Self, Lanes), NotifyError> {
+    fn start_with(start: NotifyStart<'_>, pauses: RetryPauses) -> Result<(Self, Lanes, ChannelSwitch), NotifyError> {
         let NotifyStart { settings, instruments, log, handle, sends, epoch, metrics, clock } = start;
         let channels = channels::build(settings, &instruments, &clock)?;
         let (news, woken) = watch::channel(0);
-        let (running, is_running) = watch::channel(!channels.is_empty());
-        let (states, stop) = (LaneStates::default(), CancellationToken::new());
+        let (next, following) = mpsc::channel(1);
         let context = LaneContext {
             log,
             handle,
             news: woken,
             sends,
-            stop: stop.clone(),
+            stop: CancellationToken::new(),
             epoch,
-            states: states.clone(),
+            states: LaneStates::default(),
             metrics,
             clock: clock.clone(),
             pauses,
         };
-        let context = Arc::new(context);
-        let lanes = channels.iter().map(|channel| NoticeLane {
-            channel: channel.name,
-            mark: format!("{}{}\u{1f}{}", UserNote::NOTICES, channel.name, channel.id.simple()),
-            rules: channel.rules.clone(),
-            service: channel.service.clone(),
-            state: states.add(channel.name, channel.place),
-            context: context.clone(),
-            too_old: LogLimit::new(),
-        });
-        let lanes = Lanes { work: lanes.collect(), waker: Arc::new(Waker(news)), running };
-        let line = channels.into_iter().filter(|channel| channel.name == "line").collect();
-        Ok((Self { line, states, instruments, clock, stop, running: is_running }, lanes))
+        let (channels, work) = NoticeChannels::new(channels, &context);
+        let notices = Self { channels: Live::new(channels), instruments, clock };
+        let lanes = Lanes { work, waker: Arc::new(Waker(news)), next: following };
+        let switch = ChannelSwitch { notices: notices.clone(), context, next };
+        Ok((notices, lanes, switch))
     }
 
     /// Returns notices without a channel.
     #[cfg(test)]
     pub(crate) fn off(instruments: Arc<Instruments>, clock: WallClock) -> Self {
-        let (states, stop, line) = (LaneStates::default(), CancellationToken::new(), Arc::default());
-        Self { line, states, instruments, clock, stop, running: watch::channel(false).1 }
+        let (states, stop, line) = (LaneStates::default(), CancellationToken::new(), Vec::new());
+        let channels = NoticeChannels { line, states, stop, running: watch::channel(false).1 };
+        Self { channels: Live::new(channels), instruments, clock }
     }
 
     /// Whether a message about this state of a signal goes to LINE: LINE is set up and takes messages, and the rules take
     /// the signal now. The message is sent from the log, after the push was answered.
     pub fn line_takes(&self, signal: &Signal) -> bool {
-        if self.line.is_empty() {
+        let channels = self.channels.get();
+        if channels.line.is_empty() {
             return false;
         }
         let (notice, now) = (SignalNotice::of(signal), (self.clock)());
-        let takes = self.line.iter().any(|channel| channel.rules.skips(&notice, now).is_none());
-        takes && !self.states.list().iter().any(|state| state.channel == "line" && state.problem.is_some())
+        let takes = channels.line.iter().any(|channel| channel.rules.skips(&notice, now).is_none());
+        takes && !channels.states.list().iter().any(|state| state.channel == "line" && state.problem.is_some())
     }
 
     /// Sends a message about a signal to LINE at once, whatever the rules say; without one, a test message.
@@ -213,10 +283,11 @@ impl Notices {
     /// [`LineError`]; with several receivers, that of the first one that failed.
     pub async fn send_line(&self, signal: Option<&Signal>) -> Result<(), LineError> {
         let example = channels::example(&self.instruments, &self.clock);
-        let Some(signal) = signal.or(example.as_ref()).filter(|_| !self.line.is_empty()) else {
+        let channels = self.channels.get();
+        let Some(signal) = signal.or(example.as_ref()).filter(|_| !channels.line.is_empty()) else {
             return Err(LineError::NotConfigured);
         };
-        for channel in &*self.line {
+        for channel in &channels.line {
             channel.send_now(signal).await.map_err(LineError::Failed)?;
         }
         Ok(())
@@ -224,7 +295,7 @@ impl Notices {
 
     /// Returns the state of every lane.
     pub fn states(&self) -> Vec<ReceiverState> {
-        self.states.list()
+        self.channels.get().states.list()
     }
 
     /// Returns why notices do not arrive; `None` when all do.
@@ -237,6 +308,9 @@ impl Notices {
     /// Sets the gauges.
     pub fn update(&self, metrics: &Metrics) {
         let now = (self.clock)();
+        // A reload may have removed a channel.
+        metrics.notify_lag_seconds.reset();
+        metrics.notify_failing.reset();
         let mut channels = std::collections::BTreeMap::<_, (f64, i64)>::new();
         for state in self.states() {
             let (lag, failing) = channels.entry(state.channel).or_default();
@@ -251,8 +325,9 @@ impl Notices {
 
     /// Lets every lane finish the message that it sends, and save its mark; waits for at most `limit`.
     pub async fn stop(&self, limit: Duration) {
-        self.stop.cancel();
-        let mut running = self.running.clone();
+        let channels = self.channels.get();
+        channels.stop.cancel();
+        let mut running = channels.running.clone();
         timeout(limit, running.wait_for(|running| !running)).await.ok();
     }
 }

@@ -1,4 +1,4 @@
-//! Sets up the log: its filter and the format of its lines.
+//! Sets up the log: its filter, which a reload of the settings replaces, and the format of its lines.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use chrono::DateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Dispatch, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Registry;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
@@ -14,6 +16,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::redact::{Redacting, may_be_logged};
@@ -29,19 +32,36 @@ pub enum LoggingError {
     /// Logging was started before.
     #[error(transparent)]
     Twice(#[from] tracing_subscriber::util::TryInitError),
+    /// The log has ended.
+    #[error("the filter of the log cannot be replaced: {0}")]
+    Ended(#[from] reload::Error),
+}
+
+/// Replaces the filter of the log while it is in use. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// Puts the filter of these settings in force.
+    ///
+    /// # Errors
+    /// When it does not parse, or the log has ended.
+    pub fn set(&self, log: &LogSettings) -> Result<(), LoggingError> {
+        Ok(self.0.reload(log.env_filter()?)?)
+    }
 }
 
 /// Starts logging to standard output, where container platforms collect it: coloured only on a terminal, and not when
-/// `NO_COLOR` is set.
+/// `NO_COLOR` is set. Returns what replaces the filter.
 ///
 /// # Errors
 /// When the filter does not parse or logging was started before.
-pub fn init(log: &LogSettings) -> Result<(), LoggingError> {
+pub fn init(log: &LogSettings) -> Result<LogFilter, LoggingError> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let ansi = !no_color && io::stdout().is_terminal();
-    init_to(log, io::stdout, ansi)?;
+    let filter = init_to(log, io::stdout, ansi)?;
     log_panics();
-    Ok(())
+    Ok(filter)
 }
 
 /// Logs panics: a panic ends only its task, so that the log is the only place to see it. Its text is escaped like any other.
@@ -52,28 +72,31 @@ fn log_panics() {
     }));
 }
 
-/// Starts logging to `writer`.
+/// Starts logging to `writer`, as [`init`].
 ///
 /// # Errors
 /// As [`init`].
-pub fn init_to<W>(log: &LogSettings, writer: W, ansi: bool) -> Result<(), LoggingError>
+pub fn init_to<W>(log: &LogSettings, writer: W, ansi: bool) -> Result<LogFilter, LoggingError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    dispatch(log, writer, ansi)?.try_init()?;
-    Ok(())
+    let (dispatch, filter) = dispatch(log, writer, ansi)?;
+    dispatch.try_init()?;
+    Ok(filter)
 }
 
-/// Returns the log to `writer`, for a program that has several.
+/// Returns the log to `writer`, for a program that has several, and what replaces its filter.
 ///
 /// # Errors
 /// When the filter does not parse.
-pub fn dispatch<W>(log: &LogSettings, writer: W, ansi: bool) -> Result<Dispatch, LoggingError>
+pub fn dispatch<W>(log: &LogSettings, writer: W, ansi: bool) -> Result<(Dispatch, LogFilter), LoggingError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer = layer(log.format, writer, ansi);
-    Ok(tracing_subscriber::registry().with(log.env_filter()?).with(filter_fn(may_be_logged)).with(layer).into())
+    let (filter, handle) = reload::Layer::new(log.env_filter()?);
+    let dispatch = tracing_subscriber::registry().with(filter).with(filter_fn(may_be_logged)).with(layer).into();
+    Ok((dispatch, LogFilter(handle)))
 }
 
 fn layer<S, W>(format: LogFormat, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>
@@ -237,6 +260,26 @@ mod tests {
         let object: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&object["level"], &object["panic"]), (&"ERROR".into(), &NASTY.into()));
         assert!(object["at"].as_str().unwrap().starts_with(file!()), "{line}");
+    }
+
+    #[test]
+    fn the_filter_can_be_replaced() {
+        let lines = LogBuffer::default();
+        let (sink, settings) =
+            (lines.clone(), |filter: &str| LogSettings { filter: filter.into(), ..LogSettings::default() });
+        let (dispatch, filter) = dispatch(&settings("warn"), move || sink.clone(), false).unwrap();
+        tracing::dispatcher::with_default(&dispatch, || {
+            let say = |text: &str| tracing::debug!("{text}");
+            say("one");
+            assert!(filter.set(&settings("info,=nonsense=")).is_err());
+            say("two");
+            filter.set(&settings("debug")).unwrap();
+            say("three");
+            filter.set(&settings("off")).unwrap();
+            say("four");
+        });
+        let logged = String::from_utf8(lines.0.lock().clone()).unwrap();
+        assert!(logged.contains("three") && logged.lines().count() == 1, "{logged}");
     }
 
     #[test]

@@ -100,6 +100,8 @@ metrics! {
     key_set_keys: IntGauge,
     /// Requests to `auth.jwks_url`
     key_set_fetches_total: IntCounterVec["outcome"],
+    /// Reloads of the settings: 'applied', 'unchanged', or 'rejected' because they cannot be used
+    reloads_total: IntCounterVec["outcome"],
     /// Times that an administrator revoked a user's tokens
     revocations_total: IntCounter,
     /// Clients told to slow down ('warned') or disconnected for not doing so ('cut'), and pushes rejected ('push')

@@ -177,7 +177,7 @@ impl Gateway {
 
     /// Takes a place for a replay.
     pub(crate) fn enter_replay(&self, name: &'static str) -> Result<ChannelSlot, AdmissionError> {
-        let most = self.limits.replays;
+        let most = self.limits.get().replays;
         let slot = self.channels.enter_at_most("sse", name, most);
         slot.ok_or_else(|| self.refused(AdmissionError::Replays(most)))
     }

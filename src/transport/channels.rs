@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -11,7 +12,8 @@ type Channel = (&'static str, &'static str);
 /// Counts and limits the connections of each channel.
 #[derive(Debug)]
 pub struct ChannelCap {
-    max_per_channel: usize,
+    /// 0 for no limit.
+    max_per_channel: AtomicUsize,
     open: Mutex<HashMap<Channel, usize>>,
 }
 
@@ -25,10 +27,12 @@ pub(crate) struct ChannelSlot {
 impl ChannelCap {
     /// Creates the limit of `max_per_channel` connections per channel; 0 is no limit.
     pub fn new(max_per_channel: usize) -> Self {
-        Self {
-            max_per_channel: if max_per_channel == 0 { usize::MAX } else { max_per_channel },
-            open: Mutex::default(),
-        }
+        Self { max_per_channel: max_per_channel.into(), open: Mutex::default() }
+    }
+
+    /// Replaces the limit. Open connections stay, also above it.
+    pub fn set_max(&self, max_per_channel: usize) {
+        self.max_per_channel.store(max_per_channel, Ordering::Relaxed);
     }
 
     /// Takes a place in a channel; `None` when it is full.
@@ -46,7 +50,11 @@ impl ChannelCap {
         let channel = (transport, name);
         let mut open = self.open.lock();
         let count = open.entry(channel).or_default();
-        if *count >= self.max_per_channel.min(most) {
+        let max_per_channel = match self.max_per_channel.load(Ordering::Relaxed) {
+            0 => usize::MAX,
+            max => max,
+        };
+        if *count >= max_per_channel.min(most) {
             return None;
         }
         *count += 1;
@@ -79,6 +87,12 @@ mod tests {
         drop(one);
         assert!(cap.enter_at_most("sse", "/replay", 1).is_some());
         places.pop();
+        assert!(enter("/ws").is_some());
+        places.push(enter("/ws").unwrap());
+        cap.set_max(1);
+        places.pop();
+        assert!(enter("/ws").is_none());
+        cap.set_max(0);
         assert!(enter("/ws").is_some());
         let unlimited = Arc::new(ChannelCap::new(0));
         let all: Vec<_> = (0..10_000).map(|_| unlimited.enter("native", "/ws")).collect();

@@ -34,7 +34,7 @@ pub use channels::ChannelCap;
 pub use tokens::{TokenLayer, throttle};
 
 use crate::auth::{OpenUsers, Tokens};
-use crate::config::{AllowedOrigins, HeartbeatSettings, Limits};
+use crate::config::{AllowedOrigins, HeartbeatSettings, Limits, Live};
 use crate::domain::{Delay, Instruments};
 use crate::hub::Hub;
 use crate::ingest::Push;
@@ -76,7 +76,7 @@ pub struct Gateway {
     /// Limits the connections per channel.
     pub channels: Arc<ChannelCap>,
     /// Limits on what a single client may send.
-    pub limits: Limits,
+    pub limits: Live<Limits>,
     /// Metrics of connections and deliveries.
     pub metrics: Arc<Metrics>,
     /// Spawns the background work of connections.

@@ -184,10 +184,14 @@ async fn swept(processors: &str, args: &[&str]) -> String {
 async fn a_sweep_is_recomputed_and_the_same_everywhere() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), walk(24)).unwrap();
+    let pages = [tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap()];
     let args = ["--symbol", "EURUSD", "--json", "-", "--held-out", "10", "--sweep", "setups.swing=3,8", "--sweep"];
     let args = [&args[..], &["setups.min_score=0:0.5:0.5", file.path().to_str().unwrap()]].concat();
-    let (one, all) = tokio::join!(swept("0", &args), swept("0-1023", &args));
+    let [first, second] = pages.each_ref().map(|page| [&["--html", page.path().to_str().unwrap()][..], &args].concat());
+    let (one, all) = tokio::join!(swept("0", &first), swept("0-1023", &second));
     assert!(one == all, "the report depends on the number of processors");
+    let [first, second] = pages.each_ref().map(|page| std::fs::read_to_string(page.path()).unwrap());
+    assert!(first == second && first.contains("Sensitivity to setups.swing") && first.contains("held out"), "{first}");
     let report: Value = serde_json::from_str(&one).unwrap();
     let settings: Vec<_> = report["tries"].as_array().unwrap().iter().map(|it| it["settings"].clone()).collect();
     let expected = [("3", "0.0"), ("3", "0.5"), ("8", "0.0"), ("8", "0.5")]
@@ -197,7 +201,7 @@ async fn a_sweep_is_recomputed_and_the_same_everywhere() {
     if let Some(counted) = recomputed_by("tests/recompute_sweep.py", &one) {
         assert!(counted["trades"] > 40, "{counted:?} shows nothing");
         // A figure that is wrong is found.
-        for figure in ["probabilistic_sharpe", "sharpe_variance", "deflated_sharpe", "median_logit"] {
+        for figure in ["probabilistic_sharpe", "sharpe_variance", "deflated_sharpe", "median_logit", "max_drawdown_r"] {
             let (before, after) = one.split_once(&format!("\"{figure}\": ")).unwrap();
             let forged = format!("{before}\"{figure}\": 0.25{}", &after[after.find([',', '\n']).unwrap()..]);
             let outcome = std::panic::catch_unwind(|| recomputed_by("tests/recompute_sweep.py", &forged));
@@ -223,10 +227,20 @@ async fn the_same_recording_gives_the_same_report() {
     let (one, other) = (backtest(&args).await, backtest(&args).await);
     assert_eq!(one.to_string(), other.to_string());
     let page = std::fs::read_to_string(&page).unwrap();
-    for part in ["<svg", "signals by trading day", "Sum of the results in R", "The sample: "] {
+    for part in [
+        "<svg",
+        "signals by trading day",
+        "Sum of the results in R",
+        "The sample: ",
+        "Price and signals",
+        "class=\"dot\"",
+        "<h2>Months",
+        "× 1.5",
+    ] {
         assert!(page.contains(part), "{part}");
     }
-    assert!(!page.contains("http"), "it needs nothing else");
+    assert!(!page.contains("http") && !page.contains("<script"), "it needs nothing else");
+    assert!(page.len() < 200_000, "{} bytes", page.len());
 }
 
 #[tokio::test]
@@ -234,9 +248,18 @@ async fn statistics_match_a_script_over_the_records() {
     let dir = tempfile::tempdir().unwrap();
     let csv = dir.path().join("eurusd_walk.csv");
     std::fs::write(&csv, walk(12)).unwrap();
-    let report = backtest(&["--json", "-", csv.to_str().unwrap()]).await;
-    if let Some(compared) = recomputed(&report) {
-        assert!(compared["numbers"] > 100 && compared["trades"] > 5, "{compared:?}");
+    let page = dir.path().join("report.html");
+    let report = backtest(&["--json", "-", "--html", page.to_str().unwrap(), csv.to_str().unwrap()]).await;
+    let Some(compared) = recomputed(&report) else { return };
+    assert!(compared["numbers"] > 100 && compared["trades"] > 5, "{compared:?}");
+    // A figure that is wrong is found.
+    for figure in ["/curve/1/drawdown_r", "/months/0/total_r", "/months/0/max_drawdown_r", "/spreads/2/max_drawdown_r"]
+    {
+        let mut forged = report.clone();
+        let value = forged.pointer_mut(figure).unwrap_or_else(|| panic!("the report has no {figure}"));
+        *value = json!(value.as_f64().unwrap() + 1e-6);
+        let outcome = std::panic::catch_unwind(|| recomputed(&forged));
+        assert!(outcome.is_err(), "{figure} is not computed again");
     }
 }
 

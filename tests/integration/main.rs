@@ -65,6 +65,7 @@ mod rates;
 mod reads;
 mod recordings;
 mod records;
+mod reloading;
 mod replaying;
 mod replays;
 mod required;

@@ -166,6 +166,7 @@ fn routes_with_a_body() -> Vec<Route> {
             open_for: Administrators,
             ..write("POST", "/api/admin/revoke", "/api/admin/revoke", json!({ "user": "nobody" }))
         },
+        Route { open_for: Administrators, ..write("POST", "/api/admin/reload", "/api/admin/reload", json!({})) },
         Route { open_for: Administrators, ..write("POST", "/api/admin/login", "/api/admin/login", json!({})) },
         Route {
             open_for: Administrators,

@@ -4,6 +4,7 @@ import type { AdminLogin, Overview, PresenceOfUsers } from "../messages.ts";
 import { ADMIN_KEY as KEY, type ClusterReport } from "./api.ts";
 import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
+import { SettingsPanel } from "./settings.ts";
 import { TokensPanel } from "./tokens.ts";
 
 const POLL_INTERVAL = 2_000;
@@ -21,6 +22,7 @@ const state = must("[data-connection-state]");
 const hash = new URLSearchParams(location.hash.slice(1));
 let token = hash.get("token") ?? sessionStorage.getItem(KEY) ?? "";
 const tokens = new TokensPanel(request);
+const settings = new SettingsPanel(request);
 let timer: ReturnType<typeof setTimeout> | undefined;
 /** Number of the last request. Answers to earlier requests are discarded. */
 let requests = 0;
@@ -236,6 +238,7 @@ function logOut(fault: string, kind: "refused" | "connecting"): void {
   token = "";
   sessionStorage.removeItem(KEY);
   tokens.clear();
+  settings.clear();
   setState(kind, kind === "refused" ? "Refused" : "Not logged in");
   setText(must("[data-field='fault']"), fault);
   setHidden(form, false);

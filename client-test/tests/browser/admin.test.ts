@@ -1,6 +1,7 @@
 /** The admin page in headless Chromium, as the real binary serves it. */
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { WebSocket } from "ws";
@@ -110,6 +111,28 @@ test("it goes on by itself", async () => {
     before,
     { timeout: 60_000 },
   );
+});
+
+test("a button reloads the settings and says what needs a restart", async () => {
+  const note = page.locator("[data-field='settings-note']");
+  const said = async (button: string, text: string): Promise<void> => {
+    await page.getByRole("button", { name: button, exact: true }).click();
+    await note.getByText(text).waitFor();
+  };
+  const write = (settings: string): void => writeFileSync(`${server.dataDir}/orion.toml`, settings);
+  await said("Reload", "All settings are the ones in force");
+  write("heartbeat.app_ping = '20s'\nlimits.replays = 3\n[[instruments]]\nsymbol = 'ABCUSD'\nclass = 'crypto'\ndigits = 2\n");
+  await said("What would change", "nothing was changed");
+  assert.match(await row("settings", "limits.replays").innerText(), /8\s+3\s+by a reload/);
+  await said("Reload", "2 in force, 1 after a restart");
+  assert.match(await row("settings", "limits.replays").innerText(), /8\s+3\s+now/);
+  assert.match(await row("settings", "heartbeat.app_ping").innerText(), /30s\s+20s\s+after a restart/);
+  assert.match(await row("settings", "instruments.ABCUSD").innerText(), /–\s+\{.*"digits":2,"symbol":"ABCUSD"\}\s+now/);
+  assert.match(await page.locator("[data-list='settings-warnings']").innerText(), /ORION_INGEST_TOKEN/);
+  await screenshot(page, "admin-settings");
+  write("limits.replays = 5000\n");
+  await said("Reload", "limits.replays: must be 0 to 1024");
+  assert.equal(await row("settings", "").count(), 0);
 });
 
 test("a reload stays logged in, and logging out forgets the token", async () => {

@@ -218,10 +218,10 @@ pub(super) struct Engines<'a> {
 
 impl CheckedPart for Engines<'_> {
     fn outputs(&self, recording: &LoadedRecording, bars: Range<usize>) -> Vec<OutputSeries> {
-        let RunOptions { instruments, rules, ttl, .. } = self.options;
+        let RunOptions { instruments, rules, ttl, costs, .. } = self.options;
         let mut setups = SetupKind::ALL.map(|kind| OutputSeries::new(CheckedKind::Setup, kind.name()));
         let mut records = OutputSeries::new(CheckedKind::Outcome, "outcomes");
-        let mut player = Player::new(instruments.clone(), rules.clone(), *ttl);
+        let mut player = Player::new(instruments.clone(), rules.clone(), *ttl).with_costs(costs.clone());
         for (place, tick) in recording.prices(bars).iter().enumerate() {
             let changed: Vec<Arc<Signal>> = player.push(tick).collect();
             let ended = player.outcomes();

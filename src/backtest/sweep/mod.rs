@@ -16,6 +16,7 @@ use chrono::NaiveDate;
 
 pub use grid::{GridError, SweptSetting, grid};
 pub use report::SweepReport;
+pub(super) use table::names;
 
 use super::run::Player;
 use super::{BacktestError, RunOptions};
@@ -88,6 +89,24 @@ pub fn sweep(
     let mut report = SweepReport::new(swept, run, &spreads, held_out)?;
     report.assumptions = options.costs.assumptions();
     Ok(report)
+}
+
+/// Plays the recordings with the settings of `options` and with wider spreads: 1.5 and 2 times that of every price. `progress` is
+/// called with the share of the work that is done, 0–1.
+///
+/// # Errors
+/// [`BacktestError`] when a file is not a recording.
+pub fn spread_sensitivity(
+    recordings: &[(&Path, Arc<Instrument>)],
+    options: &RunOptions,
+    mut progress: impl FnMut(f64),
+) -> Result<Vec<(f64, Vec<TradeOutcome>)>, BacktestError> {
+    let total: u64 = recordings.iter().map(|(file, _)| std::fs::metadata(file).map_or(0, |file| file.len())).sum();
+    let factors = &report::SPREADS[1..];
+    let with = |spread: &f64| Variant { rules: options.rules.clone(), ttl: options.ttl, spread: *spread };
+    let variants: Vec<_> = factors.iter().map(with).collect();
+    let run = play_all(recordings, &variants, options, |bytes| progress(bytes as f64 / total.max(1) as f64))?;
+    Ok(factors.iter().copied().zip(run.outcomes).collect())
 }
 
 /// Plays each recording once, to an engine for every variant: the processors share the variants, so that the result does not

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{GridError, SweepRun, SweptSetting, grid};
 use crate::backtest::overfitting::{Moments, Overfitting, bootstrap_interval, expected_maximum_sharpe};
+use crate::backtest::results::sums;
 use crate::domain::{TradeOutcome, trading_day};
 use crate::recordings::ReadSummary;
 
@@ -89,18 +90,37 @@ pub struct ChosenReport {
     pub sample_interval: Option<(f64, f64)>,
     /// The same of the days that are held out.
     pub held_out_interval: Option<(f64, f64)>,
+    /// The deepest fall of the running sum of its days below its highest value, in R.
+    pub max_drawdown_r: f64,
+    /// Its days by month.
+    pub months: Vec<MonthDays>,
     /// All days with the spread multiplied.
     pub spreads: Vec<SpreadReport>,
 }
 
+/// The trading days of one month.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MonthDays {
+    /// The month, `YYYY-MM`.
+    pub month: String,
+    /// The number of its trading days.
+    pub days: usize,
+    /// The sum of their results, in R.
+    pub total_r: f64,
+}
+
 /// What came of the chosen try with another spread.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SpreadReport {
     /// What the spread was multiplied by.
     pub factor: f64,
     /// What came of it on all days.
     #[serde(flatten)]
     pub all: SweepSample,
+    /// The sum of the results of each day, in R.
+    pub daily_r: Vec<f64>,
+    /// The result of each trade, in R, in the order in which they ended.
+    pub results: Vec<f64>,
 }
 
 /// The walk forward over the sample.
@@ -223,15 +243,22 @@ impl SweepReport {
             let days_of_it = &series[place].daily;
             let (in_sample, held_out) = (&days_of_it[sample.clone()], &days_of_it[after]);
             let expected = expected_maximum_sharpe(sharpe_variance, tries.len());
-            let of = |outcomes: &Vec<TradeOutcome>| Series::of(outcomes, &days).sample(0..days.len());
-            let spreads = SPREADS.into_iter().zip(spreads.iter().map(of));
+            let of = |outcomes: &Vec<TradeOutcome>| Series::of(outcomes, &days);
+            let spreads = SPREADS.into_iter().zip(spreads.iter().map(of)).map(|(factor, series)| SpreadReport {
+                factor,
+                all: series.sample(0..days.len()),
+                results: series.trades.iter().map(|(_, r)| *r).collect(),
+                daily_r: series.daily,
+            });
             Some(ChosenReport {
                 place,
                 expected_maximum_sharpe: expected,
                 deflated_sharpe: Moments::of(in_sample)?.probabilistic_sharpe(expected),
                 sample_interval: bootstrap_interval(in_sample),
                 held_out_interval: bootstrap_interval(held_out),
-                spreads: spreads.map(|(factor, all)| SpreadReport { factor, all }).collect(),
+                max_drawdown_r: sums(days_of_it.iter().copied()).map(|(_, fall)| fall).fold(0.0, f64::max),
+                months: months(&days, days_of_it),
+                spreads: spreads.collect(),
             })
         });
         let in_sample: Vec<Vec<f64>> = series.iter().map(|series| series.daily[sample.clone()].to_vec()).collect();
@@ -254,6 +281,17 @@ impl SweepReport {
         report.sentences = report.describe();
         Ok(report)
     }
+}
+
+fn months(days: &[NaiveDate], daily: &[f64]) -> Vec<MonthDays> {
+    let mut months: BTreeMap<String, MonthDays> = BTreeMap::new();
+    for (day, r) in days.iter().zip(daily) {
+        let month = day.format("%Y-%m").to_string();
+        let it = months.entry(month.clone()).or_insert(MonthDays { month, days: 0, total_r: 0.0 });
+        it.days += 1;
+        it.total_r += r;
+    }
+    months.into_values().collect()
 }
 
 fn sensitivity(setting: &SweptSetting, tries: &[TryReport]) -> Vec<ValueReport> {

@@ -114,6 +114,6 @@ impl SweepReport {
 }
 
 /// Returns the settings of a try, as they would be swept.
-fn names(it: &TryReport) -> String {
+pub(in crate::backtest) fn names(it: &TryReport) -> String {
     it.settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
 }

@@ -139,6 +139,37 @@ async fn a_restart_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn a_reload_goes_on_with_other_rules() {
+    let (mut bot, rig) = (bot().await, Rig::new());
+    let settings = telegram(&bot.url, &["7"]);
+    let running = rig.start(&settings).await;
+    let (first, second) = (signal("a"), signal("b"));
+    rig.append(&running, &first).await;
+    bot.next().await;
+    rig.settled(1, 0, "telegram").await;
+    let replace = async |change: fn(&mut TelegramSettings)| {
+        let mut settings = settings.clone();
+        change(&mut settings.telegram);
+        running.switch.replace(running.switch.build(&settings, &rig.instruments).unwrap()).await;
+    };
+    replace(|telegram| telegram.token = None).await;
+    assert!(running.notices.states().is_empty());
+    rig.append(&running, &confirmed(&first)).await;
+    rig.append(&running, &second).await;
+    // What happened meanwhile is sent, by the rules in force: those of the first message edit it all the same.
+    replace(|telegram| telegram.statuses = vec![NoticeStep::Confirmed].into()).await;
+    assert_eq!(bot.next().await.body["message_id"], 101);
+    rig.append(&running, &confirmed(&second)).await;
+    let sent = bot.next().await;
+    assert!(sent.body["text"].as_str().unwrap().contains("confirmed"), "{}", sent.text);
+    rig.settled(2, 1, "telegram").await;
+    let faulty = NotifySettings { allow_plain_loopback: false, ..settings.clone() };
+    assert!(running.switch.build(&faulty, &rig.instruments).is_err());
+    running.stop().await;
+    bot.is_quiet();
+}
+
+#[tokio::test]
 async fn another_node_goes_on_with_the_same_message() {
     let (mut bot, rig) = (bot().await, Rig::new());
     let settings = telegram(&bot.url, &["7"]);

@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::hub::{Envelope, Sink};
 use crate::notify::lane::RetryPauses;
-use crate::notify::{Notices, NotifyStart};
+use crate::notify::{ChannelSwitch, Notices, NotifyStart};
 use crate::pipeline::{Handle, Request};
 use crate::store::{Options, Store};
 use crate::tasks::Tasks;
@@ -129,7 +129,7 @@ pub(super) struct Rig {
     pub(super) metrics: Arc<Metrics>,
     handle: Handle,
     now: Arc<Mutex<DateTime<Utc>>>,
-    instruments: Arc<Instruments>,
+    pub(super) instruments: Arc<Instruments>,
     epoch: Arc<str>,
     tasks: Tasks,
     _dir: tempfile::TempDir,
@@ -139,6 +139,7 @@ pub(super) struct Rig {
 pub(super) struct Running {
     pub(super) notices: Notices,
     waker: Arc<dyn Sink>,
+    pub(super) switch: ChannelSwitch,
 }
 
 impl Running {
@@ -196,14 +197,14 @@ impl Rig {
             instruments: self.instruments.clone(),
             log: self.store.reader(),
             handle: self.handle.clone(),
-            sends: Box::new(sends),
+            sends: Arc::new(sends),
             epoch: self.epoch.clone(),
             metrics: self.metrics.clone(),
             clock: Arc::new(move || *now.lock()),
         };
         let pause = Duration::from_millis(5);
         let pauses = RetryPauses { first: pause, longest: 4 * pause, refused: pause };
-        let (notices, lanes) = Notices::start_with(start, pauses).unwrap();
+        let (notices, lanes, switch) = Notices::start_with(start, pauses).unwrap();
         let waker = lanes.waker.clone();
         let marks = lanes.marks();
         self.tasks.spawn_connection(lanes.run());
@@ -213,7 +214,7 @@ impl Rig {
                 tokio::task::yield_now().await;
             }
         }
-        Running { notices, waker }
+        Running { notices, waker, switch }
     }
 
     pub(super) async fn start(&self, settings: &NotifySettings) -> Running {

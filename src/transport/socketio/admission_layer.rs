@@ -45,7 +45,7 @@ pub struct AdmissionLayer {
 impl AdmissionLayer {
     /// Creates the layer.
     pub fn new(gateway: Arc<Gateway>, disconnector: Disconnector, websockets: WebSockets, rewrite: Rewrite) -> Self {
-        let sessions = SessionLayer::new(disconnector, websockets, gateway.limits.message_bytes);
+        let sessions = SessionLayer::new(disconnector, websockets, gateway.limits.get().message_bytes);
         Self { sessions: sessions.with_admission(gateway.clone()), gateway, rewrite }
     }
 }

@@ -89,7 +89,7 @@ pub fn build(
     gateway: &Arc<Gateway>,
     disconnector: &Disconnector,
 ) -> (SocketIoLayer, Rooms, WebSockets) {
-    let (layer, io) = engine(&gateway.limits)
+    let (layer, io) = engine(&gateway.limits.get())
         .ping_interval(settings.ping_interval)
         .ping_timeout(settings.ping_timeout)
         .connect_timeout(CONNECT_TIMEOUT)

@@ -154,13 +154,13 @@ impl PollingSession {
     /// Whether more data may wait for this client: its own limit and twice the common limit are not reached.
     pub(super) fn has_room(&self) -> bool {
         let fits = self.waiting.load(Ordering::Relaxed) < MAX_WAITING_BYTES
-            && self.registry.waiting.load(Ordering::Relaxed) < 2 * self.registry.limits.waiting_bytes;
+            && self.registry.waiting.load(Ordering::Relaxed) < 2 * self.registry.limits.get().waiting_bytes;
         fits || self.is_upgraded()
     }
 
     /// Whether the client may ask for more. When too much waits for all clients together, only a client that polls may.
     pub(super) fn may_ask(&self) -> bool {
-        let is_tight = self.registry.waiting.load(Ordering::Relaxed) >= self.registry.limits.waiting_bytes;
+        let is_tight = self.registry.waiting.load(Ordering::Relaxed) >= self.registry.limits.get().waiting_bytes;
         let polls = || {
             let state = self.state.lock();
             state.polls > 0 || state.connection.is_some()

@@ -130,7 +130,7 @@ impl ClientSession {
         Self {
             login,
             closed: CancellationToken::new(),
-            pace: Mutex::new(MessageRate::new(&gateway.limits)),
+            pace: Mutex::new(MessageRate::new(&gateway.limits.get())),
             state: Mutex::new(SessionState { presented, busy: true, ..SessionState::default() }),
             membership: gateway.hub.join("socketio", user),
             gateway,

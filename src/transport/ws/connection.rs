@@ -202,7 +202,7 @@ impl Rhythm {
         let mut ping = interval_at(now + every, every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let interval = protocol.interval().map(|period| interval_at(now + period, period));
-        Self { ping, interval, last_received: now, pace: MessageRate::new(&client.gateway.limits) }
+        Self { ping, interval, last_received: now, pace: MessageRate::new(&client.gateway.limits.get()) }
     }
 }
 

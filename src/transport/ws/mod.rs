@@ -75,7 +75,7 @@ impl Handshake {
         switch_protocols(&tasks, &headers, upgrade, move |upgraded| {
             let (slot, gateway, login, protocol) = *opening;
             let connection = upgraded.and_then(|upgraded| {
-                let (lane, socket) = open(upgraded, gateway.fanout.next_shard(), &gateway.limits)?;
+                let (lane, socket) = open(upgraded, gateway.fanout.next_shard(), &gateway.limits.get())?;
                 Some(Box::new(NativeConnection::new(
                     lane.upgrade()?,
                     socket,

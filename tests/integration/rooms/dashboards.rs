@@ -13,7 +13,7 @@ use super::uses::{attributes, is_test};
 const PRODUCT: (&str, [char; 3]) = ("orion", ['-', '_', '.']);
 
 /// Files and folders that may name a dashboard.
-const ALLOWED: [(&str, &str); 12] = [
+const ALLOWED: [(&str, &str); 13] = [
     ("dashboards/", "their own room"),
     ("app/dashboards.rs", "the list"),
     ("cluster/mod.rs", "the stream of the cluster has the product's name"),
@@ -21,6 +21,7 @@ const ALLOWED: [(&str, &str); 12] = [
     ("config/settings.rs", "the same"),
     ("config/names.rs", "the same"),
     ("config/validate.rs", "the same"),
+    ("config/reload.rs", "the same"),
     ("config/notify.rs", "Telegram calls its programs bots"),
     ("notify/telegram.rs", "the same"),
     ("notify/line.rs", "a path of LINE's interface"),

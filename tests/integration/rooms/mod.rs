@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
     ("telemetry", &[("config", "LogSettings LogFormat"), ("domain", "*")]),
     ("tasks", &[]),
     ("listener", &[("tasks", "Tasks"), ("telemetry", "Behind ConnectionId ConnectionSpan Metrics Queue")]),
-    ("auth", &[("config", "AllowedOrigins Auth ClaimPath PublicKey ReadAuth Secret"), ("domain", "*")]),
+    ("auth", &[("config", "AllowedOrigins Auth ClaimPath Live PublicKey ReadAuth Secret"), ("domain", "*")]),
     ("engine", &[("domain", "*")]),
     ("store", &[("domain", "*"), ("telemetry", "LogLimit Metrics")]),
     ("hub", &[("domain", "*"), ("telemetry", "Behind Metrics Queue")]),
@@ -55,7 +55,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
                 "AuthError Holder Principal UserSession OpenUsers RateLimit TokenKind Tokens TooManyLogins \
              TooManyWrongTokens WrongToken bearer handshake_token origin_allowed",
             ),
-            ("config", "AllowedOrigins HeartbeatSettings Limits SocketioSettings duration_text parse_duration"),
+            ("config", "AllowedOrigins HeartbeatSettings Limits Live SocketioSettings duration_text parse_duration"),
             ("domain", "*"),
             ("listener", "ClientAddress OverLimit InboundFilter KillSwitch Peer Reason UpgradedSocket"),
             (
@@ -106,7 +106,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ("cluster", "ClusterHandle"),
             (
                 "config",
-                "AllowedOrigins BasePath HeartbeatSettings HostPattern Limits List Secret TradingviewSettings parse_duration",
+                "AllowedOrigins BasePath ChangedSetting HeartbeatSettings HostPattern Limits List Live Secret TradingviewSettings parse_duration",
             ),
             ("domain", "*"),
             ("listener", "ConnectionRegistry KillSwitch Peer SlowConnection"),
@@ -131,14 +131,14 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ),
         ],
     ),
-    ("alerts", &[("config", "Alerts Secret"), ("domain", "*"), ("sources", "net"), ("telemetry", "Metrics")]),
+    ("alerts", &[("config", "Alerts Live Secret"), ("domain", "*"), ("sources", "net"), ("telemetry", "Metrics")]),
     (
         "notify",
         &[
             ("alerts", "AddressFault AddressRules OutgoingClient Signer"),
             (
                 "config",
-                "EmailSettings LineSettings MailEncryption NoticeRules NotifySettings NtfySettings Secret \
+                "EmailSettings LineSettings Live MailEncryption NoticeRules NotifySettings NtfySettings Secret \
                  TelegramSettings",
             ),
             ("domain", "*"),
@@ -191,7 +191,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ),
             (
                 "backtest",
-                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run sweep",
+                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run spread_sensitivity sweep",
             ),
             (
                 "config",

@@ -89,7 +89,7 @@ impl Server {
         change(&mut settings);
         let (reader, writer) = std::io::pipe().unwrap();
         let log = Log::of(pipe::Receiver::from_owned_fd(reader.into()).unwrap());
-        let dispatch = logging::dispatch(&settings.log, Arc::new(writer), false).unwrap();
+        let (dispatch, _) = logging::dispatch(&settings.log, Arc::new(writer), false).unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let run = move || {

@@ -141,6 +141,16 @@ class Budget(TypedDict):
     resets_at: str
 
 
+class ChangedSetting(TypedDict):
+    """A setting with another value than the one that was in force."""
+    new: Any
+    """The value that was read; `***` for a secret, null for none."""
+    old: Any
+    """The value that was in force."""
+    setting: str
+    """Its name, such as `limits.replays`; `instruments.BTCUSD` for an instrument."""
+
+
 class Cluster(TypedDict):
     """A cluster; without `nodes` and `stream` while the log cannot be asked, and outside of a cluster."""
     node: dict[str, Any] | None
@@ -214,7 +224,7 @@ class ErrorBody(TypedDict):
     details: NotRequired[dict[str, Any]]
     """Further details, such as `fields`: each invalid field with its fault."""
 
-ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "delayed_token", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_configured", "not_delivered", "not_stored", "overloaded", "replaying", "draining", "too_many_delays", "channel_full", "unavailable", "token_keys_unavailable"]'
+ErrorCode: TypeAlias = 'Literal["bad_request", "invalid_json", "validation_failed", "invalid_host", "unsupported_protocol", "unauthorized", "token_expired", "token_revoked", "token_malformed", "token_too_long", "token_wrong_algorithm", "token_wrong_signature", "token_invalid_claim", "token_wrong_audience", "token_wrong_issuer", "token_not_yet_valid", "forbidden", "delayed_token", "origin_not_allowed", "not_found", "signal_not_found", "method_not_allowed", "request_timeout", "signal_terminal", "source_replaced", "payload_too_large", "unsupported_media_type", "host_not_allowed", "unknown_symbol", "invalid_settings", "rate_limited", "too_many_wrong_tokens", "too_many_connections", "internal", "not_configured", "not_delivered", "not_stored", "overloaded", "replaying", "draining", "too_many_delays", "channel_full", "unavailable", "token_keys_unavailable"]'
 
 
 class EventRequest(TypedDict):
@@ -717,6 +727,20 @@ class RefusedTick(TypedDict):
     """`unknown_symbol`, `invalid`, `duplicate`, `out_of_order`, or why the engine rejects it, such as `jump`."""
     reason: str
     """The explanation for people."""
+
+
+class ReloadReport(TypedDict):
+    """What a reload has changed."""
+    applied: list[ChangedSetting]
+    """The settings that are in force now; with `dry_run` those that would be."""
+    dry_run: bool
+    """Whether the settings were only compared."""
+    needs_restart: list[ChangedSetting]
+    """The settings that will be in force after a restart."""
+    unchanged: bool
+    """Whether all settings are the ones in force."""
+    warnings: list[str]
+    """What is probably not as intended, as at a start."""
 
 
 class Revocation(TypedDict):

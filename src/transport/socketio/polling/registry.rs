@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::{Delivery, PollingSession, PollingState};
 use crate::auth::UserSession;
+use crate::config::Live;
 
 /// A session that has polled within this time is not ended for its memory.
 pub(super) const RECENT_POLL: Duration = Duration::from_secs(1);
@@ -46,7 +47,7 @@ pub struct PollingSessions(pub(super) Arc<Registry>);
 
 #[derive(Debug)]
 pub(super) struct Registry {
-    pub(super) limits: PollingLimits,
+    pub(super) limits: Live<PollingLimits>,
     pub(super) counts: Mutex<PollingCounts>,
     pub(super) open: Mutex<HashMap<String, Weak<PollingSession>>>,
     /// Data that waits for all sessions together, in bytes, without broadcasts.
@@ -86,12 +87,17 @@ impl PollingSessions {
     /// Creates an empty registry.
     pub fn new(limits: PollingLimits) -> Self {
         Self(Arc::new(Registry {
-            limits,
+            limits: Live::new(limits),
             counts: Mutex::default(),
             open: Mutex::default(),
             waiting: AtomicUsize::new(0),
             broadcasts: AtomicU64::new(0),
         }))
+    }
+
+    /// Replaces the limits. Open sessions stay, also above them.
+    pub fn set_limits(&self, limits: PollingLimits) {
+        self.0.limits.set(limits);
     }
 
     /// Counts a session that is about to be opened, for `address` if it is known.
@@ -104,7 +110,7 @@ impl PollingSessions {
         version: u8,
         login: Option<UserSession>,
     ) -> Result<Arc<PollingSession>, SessionLimit> {
-        let limits = self.0.limits;
+        let limits = self.0.limits.get();
         let mut counts = self.0.counts.lock();
         if counts.sessions >= limits.sessions {
             return Err(SessionLimit::Sessions);
@@ -161,6 +167,7 @@ impl PollingSessions {
     pub(in crate::transport::socketio) fn overdue(&self) -> (usize, Vec<Overdue>) {
         let sessions: Vec<_> = self.0.open.lock().values().filter_map(Weak::upgrade).collect();
         let (mut overdue, mut costs, mut total) = (Vec::new(), Vec::new(), 0);
+        let limits = self.0.limits.get();
         for session in &sessions {
             let ends = |reason| Overdue { session: session.clone(), reason };
             let mut state = session.state.lock();
@@ -178,15 +185,15 @@ impl PollingSessions {
             let idle = if state.polls > 0 { Duration::ZERO } else { state.last_poll.elapsed() };
             let cost = session.cost(&state);
             total += cost;
-            if idle >= self.0.limits.poll_timeout {
+            if idle >= limits.poll_timeout {
                 state.is_ending = true;
                 overdue.push(ends("idle"));
             } else if idle >= RECENT_POLL && cost >= MIN_EVICTED_BYTES {
                 costs.push((cost, session, ends("memory")));
             }
         }
-        if total > self.0.limits.waiting_bytes {
-            let mut excess = total - self.0.limits.waiting_bytes / 2;
+        if total > limits.waiting_bytes {
+            let mut excess = total - limits.waiting_bytes / 2;
             costs.sort_unstable_by_key(|(cost, ..)| std::cmp::Reverse(*cost));
             for (cost, session, evicted) in costs {
                 session.state.lock().is_ending = true;

@@ -1,5 +1,7 @@
 //! The command `backtest`: runs recordings through the engine's rules.
 
+mod error;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,16 +12,17 @@ use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 
+pub use self::error::BacktestCommandError;
 use super::progress::ProgressLine;
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::backtest::{
-    BacktestError, BacktestReport, EventsOptions, EventsReport, GridError, LookaheadOptions, LookaheadReport,
-    RunOptions, SweepError, SweptSetting, Variant, detector_events, grid, lookahead_check, run, sweep,
+    BacktestReport, EventsOptions, EventsReport, LookaheadOptions, LookaheadReport, RunOptions, SweepError,
+    SweptSetting, Variant, detector_events, grid, lookahead_check, run, spread_sensitivity, sweep,
 };
 use crate::config::{ConfigError, Problem, Settings};
 use crate::domain::{
-    BarInterval, BarLabel, ColumnNames, Cost, EntryOrder, Instrument, Instruments, InstrumentsError, PriceSide,
-    RecordingOptions, Spread, Symbol, Timezone, UnknownSymbol,
+    BarInterval, BarLabel, ColumnNames, Cost, EntryOrder, Instrument, Instruments, PriceSide, RecordingOptions, Spread,
+    Symbol, Timezone,
 };
 use crate::recordings::ReadSummary;
 
@@ -67,12 +70,13 @@ pub struct BacktestCommand {
     /// Where to write the result as JSON; - for standard output
     #[arg(long, value_name = "FILE", conflicts_with = "events")]
     json: Option<PathBuf>,
-    /// Where to write the report as a page with charts
+    /// Where to write the report as a page with charts: prices with the signals, the R curve, months, wider spreads; of a sweep, the
+    /// sensitivity to each setting
     #[arg(long, value_name = "FILE", conflicts_with = "detectors")]
     html: Option<PathBuf>,
     /// Run every combination of settings, KEY=FROM:TO:STEP or KEY=VALUE,VALUE; may be given again for another setting. Reports
     /// the best with the number of tries (docs/setups.md)
-    #[arg(long, value_name = "KEY=VALUES", conflicts_with_all = ["detectors", "html"])]
+    #[arg(long, value_name = "KEY=VALUES", conflicts_with = "detectors")]
     sweep: Vec<SweptSetting>,
     /// With --sweep: share of the trading days, in percent, that is held out at the end: no setting is chosen in it [default: 30]
     #[arg(long, value_name = "PERCENT", requires = "sweep", value_parser = clap::value_parser!(u8).range(0..=90))]
@@ -90,59 +94,6 @@ pub struct BacktestCommand {
     /// With --events or --lookahead-check: bars on both sides of a swing [default: 5]
     #[arg(long, value_name = "BARS", requires = "detectors", value_parser = clap::value_parser!(u64).range(1..=MAX_SWING))]
     swing: Option<u64>,
-}
-
-/// Why a backtest failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BacktestCommandError {
-    /// The symbol is not in the catalogue.
-    #[error("{0}; the instruments are {1}")]
-    Symbol(UnknownSymbol, String),
-    /// The name of the file contains no symbol.
-    #[error("the name of {} tells no symbol: add --symbol, one of {listed}", .file.display())]
-    NoSymbol {
-        /// The file.
-        file: PathBuf,
-        /// The symbols of the catalogue.
-        listed: String,
-    },
-    /// The number of symbols is neither one nor that of the files.
-    #[error("--symbol is given {0} times for {1} files: once for all, or once for each")]
-    Symbols(usize, usize),
-    /// `--events` was given several files; detectors read only one.
-    #[error("--events takes one file, not {0}")]
-    ManyFiles(usize),
-    /// The result would replace a recording.
-    #[error("{} is the recording itself", .0.display())]
-    SameFile(PathBuf),
-    /// The catalogue contradicts itself.
-    #[error(transparent)]
-    Instruments(#[from] InstrumentsError),
-    /// The recording cannot be read.
-    #[error(transparent)]
-    Backtest(#[from] BacktestError),
-    /// The grid of a sweep cannot be used.
-    #[error(transparent)]
-    Grid(#[from] GridError),
-    /// A value of the grid is not a setting.
-    #[error("--sweep {text}: {error}")]
-    Swept {
-        /// The settings of the try.
-        text: String,
-        /// What is wrong with them.
-        error: ConfigError,
-    },
-    /// The costs cannot be used.
-    #[error(transparent)]
-    Costs(#[from] Problem),
-    /// An output file cannot be written.
-    #[error("cannot write {}: {error}", .file.display())]
-    Output {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
 }
 
 fn interval(text: &str) -> Result<BarInterval, &'static str> {
@@ -277,8 +228,12 @@ impl BacktestCommand {
             runs.push(run);
         }
         progress.clear();
-        let report = BacktestReport::new(runs, &options.costs);
+        let mut report = BacktestReport::new(runs, &options.costs);
         if let Some(out) = &self.html {
+            let mut progress = ProgressLine::new("wider spreads");
+            let others = spread_sensitivity(recordings, &options, |done| progress.report((done * 100.0) as u8));
+            progress.clear();
+            report = report.with_spreads(&others?);
             write(out, report.html().as_bytes())?;
         }
         self.write_report(&report, || report.table())
@@ -311,6 +266,9 @@ impl BacktestCommand {
         })?;
         for ((file, _), read) in recordings.iter().zip(&report.read) {
             print_read_summary(&file.display().to_string(), read, &mut io::stderr()).ok();
+        }
+        if let Some(out) = &self.html {
+            write(out, report.html().as_bytes())?;
         }
         self.write_report(&report, || report.table())
     }
