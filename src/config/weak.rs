@@ -81,6 +81,7 @@ impl Settings {
             ("alerts.webhook_url", &alerts.webhook_url),
             ("alerts.webhook_secret", &alerts.webhook_secret),
             ("cluster.credentials", &self.cluster.credentials),
+            ("record.key", &self.record.key),
         ];
         let own = own.map(|(key, secret)| (key, secret.as_ref()));
         let own = own.into_iter().chain(self.notify.secrets()).map(|(key, secret)| (key.to_owned(), secret));
