@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-/// A value in force. Its clones share it, so that whoever holds one reads the newest value.
+/// A value in force. Its clones share it, so that each of them reads the newest value.
 #[derive(Debug, Default)]
 pub struct Live<T>(Arc<RwLock<Arc<T>>>);
 

@@ -99,7 +99,7 @@ impl Instruments {
         Ok(self)
     }
 
-    /// Adds those instruments of `more` that this catalogue does not have, for everybody who shares it. Instruments are never
+    /// Adds those instruments of `more` that this catalogue does not have, in all places that share it. Instruments are never
     /// removed or changed. `more` has to be consistent with this catalogue as a whole.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl Instruments {
         if new.list.is_empty() {
             return Ok(());
         }
-        // Every part ends in a free place, unless somebody else takes it at this moment.
+        // Every part ends in a free place, unless another call takes it at this moment.
         while let Some(Err(taken)) = self.parts().last().map(|last| last.added.set(new)) {
             new = taken;
         }

@@ -10,6 +10,7 @@ use super::AppState;
 use super::body::{BATCH, JsonBody, JsonOrText, SMALL};
 use super::describe::Refuses;
 use super::error::ApiError;
+use super::params::dry_run;
 use super::requests::{EndRequest, EventsRequest, PricesRequest, SignalRequest, TicksRequest};
 use crate::auth::{self, TokenKind};
 use crate::ingest::{Answered, EventsAnswer, PricesAnswer, SignalAnswer, metatrader};
@@ -43,16 +44,6 @@ pub(super) struct SignalQuery {
     id: Option<String>,
 }
 
-impl SignalQuery {
-    fn dry_run(&self) -> Result<bool, ApiError> {
-        match self.dry_run.as_deref().map(str::to_ascii_lowercase).as_deref() {
-            None | Some("false" | "0") => Ok(false),
-            Some("" | "true" | "1") => Ok(true),
-            Some(_) => Err(ApiError::BadRequest("dry_run must be true or false".to_owned())),
-        }
-    }
-}
-
 /// Pushes a signal, or ends one; known by its `id`, so that sending it again is safe.
 ///
 /// A new id creates the signal. The same id with a new status ends it; with the same content nothing happens; with
@@ -78,7 +69,7 @@ pub(super) async fn signal(
     body: JsonOrText<SMALL>,
 ) -> Result<Json<Answered<SignalAnswer>>, ApiError> {
     let Query(query) = query?;
-    let dry_run = query.dry_run()?;
+    let dry_run = dry_run(query.dry_run.as_deref())?;
     Ok(Json(match body {
         JsonOrText::Text(text) => state.push.pasted(&text, query.id.as_deref(), dry_run).await?,
         JsonOrText::Json(mut body) => {

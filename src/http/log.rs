@@ -193,7 +193,7 @@ pub(super) async fn proof(
     security(("reader" = [])),
     params(
         ("from" = u64, Query, description = "Number of leaves of the earlier checkpoint", minimum = 1, example = 1),
-        ("to" = Option<u64>, Query, description = "Number of leaves of the later one; those of now by default", minimum = 1),
+        ("to" = Option<u64>, Query, description = "Number of leaves of the later one; those of the current one by default", minimum = 1),
     ),
     responses((status = 200, body = ConsistencyObject, description = "The proof"), Refuses<422>),
 )]

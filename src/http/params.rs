@@ -17,6 +17,18 @@ const MAX_UNKNOWN: usize = 8;
 /// The query as it was sent, or the error of parsing it.
 pub(crate) type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
+/// Reads `dry_run`: `true`, `1` or an empty value, or `false`, `0` or nothing.
+///
+/// # Errors
+/// Any other value.
+pub(super) fn dry_run(sent: Option<&str>) -> Result<bool, ApiError> {
+    match sent.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("false" | "0") => Ok(false),
+        Some("" | "true" | "1") => Ok(true),
+        Some(_) => Err(ApiError::BadRequest("dry_run must be true or false".to_owned())),
+    }
+}
+
 /// Proof that the request has read access.
 #[derive(Debug)]
 pub(crate) struct ReadAccess;

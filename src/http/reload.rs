@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use futures_util::future::BoxFuture;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -13,7 +14,7 @@ use super::AppState;
 use super::admin::AdminAccess;
 use super::describe::Refuses;
 use super::error::ApiError;
-use super::params::{Params, RawQuery};
+use super::params::dry_run;
 use crate::config::ChangedSetting;
 
 /// What is done with the settings that were read.
@@ -76,6 +77,13 @@ impl ReloadReport {
     }
 }
 
+/// The query of a reload. A misspelt `dry_run` is an error: it must not apply what was only to be compared.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReloadQuery {
+    dry_run: Option<String>,
+}
+
 /// Reads the settings again and applies what can be applied without a restart, as SIGHUP does.
 ///
 /// The file, the environment of the process and its command line are read and checked as at a start. Settings that cannot be used
@@ -91,12 +99,8 @@ impl ReloadReport {
 pub(super) async fn reload(
     _: AdminAccess,
     State(state): State<AppState>,
-    query: RawQuery,
+    query: Result<Query<ReloadQuery>, QueryRejection>,
 ) -> Result<Json<ReloadReport>, ApiError> {
-    let mode = match Params::new(query)?.sent("dry_run").map(str::to_ascii_lowercase).as_deref() {
-        None | Some("false" | "0") => ReloadMode::Apply,
-        Some("" | "true" | "1") => ReloadMode::DryRun,
-        Some(_) => return Err(ApiError::BadRequest("dry_run must be true or false".to_owned())),
-    };
+    let mode = if dry_run(query?.dry_run.as_deref())? { ReloadMode::DryRun } else { ReloadMode::Apply };
     (state.reload)(mode).await.map(Json).map_err(ApiError::Settings)
 }

@@ -99,6 +99,9 @@ async fn the_route_says_what_it_has_changed() {
     assert_eq!(names(&report["needs_restart"]), ["limits.message_bytes"]);
     assert_eq!(report["applied"][1], json!({ "new": 0, "old": 8, "setting": "limits.replays" }));
     assert!(report["dry_run"] == true && rig.replays().await, "nothing has changed");
+    let (status, refused) = rig.reload("?dryrun=true").await;
+    assert!(status == 400 && refused["error"].as_str().unwrap().contains("`dryrun`"), "{refused}");
+    assert!(rig.replays().await, "nothing has changed");
     let (status, report) = rig.reload("").await;
     assert_eq!((status, names(&report["applied"]).len()), (200, 3), "{report}");
     assert!(!rig.replays().await);
