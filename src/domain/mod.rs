@@ -27,6 +27,7 @@ mod presence;
 mod price;
 mod printed_time;
 mod protocol;
+mod recomputation;
 mod recording;
 mod session;
 mod setup;
@@ -58,8 +59,9 @@ pub use message::{Audience, MessageType, PrunedMessages, RelayedMessage, UserNot
 pub use notice::{NoticeLanguage, NoticeStep, NoticeTemplate, QuietHours, ZoneName};
 pub use outcome::{NetResult, OutcomeClass, Progress, TradeOutcome, shares};
 pub use presence::Presence;
-pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault};
+pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault, UsedTick};
 pub use protocol::PROTOCOL;
+pub use recomputation::{Difference, DifferenceKind, DifferenceReason, KeptEntry, Recomputation, RecomputedSignal};
 pub use recording::{
     BarLabel, ColumnChoice, ColumnNames, ColumnRole, DateOrder, PriceSide, RecordingOptions, Spread, Timezone,
     UnknownTimezone, parse_offset,

@@ -132,6 +132,15 @@ pub struct Tick {
     pub source: SourceName,
 }
 
+/// A tick that made bars live, and when it arrived. Bars follow the arrival.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsedTick {
+    /// The tick.
+    pub tick: Tick,
+    /// When it arrived.
+    pub received_at: DateTime<Utc>,
+}
+
 /// Why a tick is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
 pub enum TickFault {

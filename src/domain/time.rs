@@ -28,6 +28,12 @@ impl Now {
     pub fn plus(self, span: Duration) -> Self {
         Self { wall: self.wall + span, mono: self.mono + span }
     }
+
+    /// Returns both clocks at the earlier monotonic time `mono`.
+    #[must_use]
+    pub fn back_to(self, mono: Duration) -> Self {
+        Self { wall: self.wall - self.mono.saturating_sub(mono), mono }
+    }
 }
 
 /// Formats a time as ISO 8601 in UTC with milliseconds, `2024-09-01T10:30:00.000Z`, as every time that leaves the

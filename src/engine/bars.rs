@@ -138,6 +138,12 @@ impl BarBuilder {
         self.forming.insert(symbol, Forming { minute, changed, longer: [const { None }; 3] });
     }
 
+    /// Returns the current minute of a symbol, if it has ended by `at`.
+    pub(super) fn ended_minute(&self, symbol: &Symbol, at: DateTime<Utc>) -> Option<Closed> {
+        let bar = self.forming.get(symbol)?.minute.clone();
+        Some(Closed { interval: BarInterval::OneMinute, bar }).filter(|minute| minute.ends_at() <= at)
+    }
+
     /// Drops the current bars of a symbol, because another source replaces its prices.
     pub(super) fn forget(&mut self, symbol: &Symbol) {
         if let Some(Forming { minute, changed: true, .. }) = self.forming.remove(symbol) {

@@ -121,23 +121,16 @@ impl SignalBook {
         }
     }
 
-    /// Ends pending signals whose deadline has passed, dated at the deadline.
-    pub(super) fn expire(&mut self, now: Now) -> Vec<Change> {
-        let due: Vec<SignalId> = self
-            .deadlines
-            .iter()
-            .take_while(|(due, _)| *due <= now.mono)
-            .take(MAX_EXPIRED_AT_ONCE)
-            .map(|(_, id)| id.clone())
-            .collect();
-        due.into_iter()
-            .filter_map(|id| {
-                let signal = self.get(&id)?;
-                let ended =
-                    signal.as_ref().clone().ended(SignalState::Invalidated(Invalidation::TIMEOUT), signal.expires_at);
-                Some(self.insert(ended, now))
-            })
-            .collect()
+    /// Returns the pending signals whose deadline has passed, and their deadlines on the monotonic clock.
+    pub(super) fn overdue(&self, now: Now) -> Vec<(Duration, SignalId)> {
+        self.deadlines.iter().take_while(|(due, _)| *due <= now.mono).take(MAX_EXPIRED_AT_ONCE).cloned().collect()
+    }
+
+    /// Ends a signal, if it is pending, at its deadline.
+    pub(super) fn expire(&mut self, id: &SignalId, now: Now) -> Option<Change> {
+        let signal = self.get(id).filter(|signal| signal.state.is_pending())?;
+        let ended = signal.as_ref().clone().ended(SignalState::Invalidated(Invalidation::TIMEOUT), signal.expires_at);
+        Some(self.insert(ended, now))
     }
 
     /// Ends the pending signals that the simulator or the setups made from simulated prices of `symbol`.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::domain::{
     Accepted, Bar, BarInterval, Change, DraftCheck, Feed, Input, Instrument, Instruments, Invalidation, LevelLimits,
     Now, PriceUpdate, Progress, Rejection, SetupRules, Signal, SignalDraft, SignalId, SignalState, SourceName, Tick,
-    TickFault, TradeOutcome, TradingCosts,
+    TickFault, TradeOutcome, TradingCosts, UsedTick,
 };
 use bars::{BarBuilder, Closed};
 use board::{PriceBoard, TickDecision};
@@ -57,6 +57,8 @@ pub struct Engine {
     confirm_pushed_by_price: bool,
     level_limits: LevelLimits,
     notices: Vec<EngineEvent>,
+    keeps_ticks: bool,
+    used_ticks: Vec<UsedTick>,
 }
 
 impl Engine {
@@ -77,7 +79,15 @@ impl Engine {
             confirm_pushed_by_price: false,
             level_limits: LevelLimits::default(),
             notices: Vec::new(),
+            keeps_ticks: false,
+            used_ticks: Vec::new(),
         }
+    }
+
+    /// Collects the ticks that make bars, for [`drain_used_ticks`](Self::drain_used_ticks).
+    #[must_use]
+    pub fn keeping_ticks(self) -> Self {
+        Self { keeps_ticks: true, ..self }
     }
 
     /// Enables the server's own setups. With `confirm_pushed_by_price`, prices also decide about pushed signals, by the
@@ -152,18 +162,30 @@ impl Engine {
     fn process_ticks(&mut self, ticks: Vec<Tick>, now: Now) -> (Vec<Change>, Vec<(usize, TickFault)>) {
         let (mut changes, mut refused) = (Vec::new(), Vec::new());
         for (index, tick) in ticks.into_iter().enumerate() {
-            match self.accept(&tick, now, &mut changes) {
-                // An indicative price is shown, but it cannot be traded.
-                Ok(Some(_)) if tick.feed == Feed::Indicative => {}
-                Ok(Some(instrument)) => {
-                    self.close_bars(&instrument, &tick, now, &mut changes);
-                    self.decide(&instrument, &tick, now, &mut changes);
-                }
-                Ok(None) => {}
-                Err(fault) => refused.push((index, fault)),
+            if let Err(fault) = self.process_tick(&tick, now, &mut changes) {
+                refused.push((index, fault));
             }
         }
         (changes, refused)
+    }
+
+    fn process_tick(&mut self, tick: &Tick, now: Now, changes: &mut Vec<Change>) -> Result<(), TickFault> {
+        let Some(instrument) = self.accept(tick, now, changes)? else { return Ok(()) };
+        // An indicative price is shown, but it cannot be traded.
+        if tick.feed != Feed::Indicative {
+            self.close_bars(&instrument, tick, now, changes);
+            self.decide(&instrument, tick, now, changes);
+            if self.keeps_ticks && tick.feed != Feed::Simulated {
+                self.used_ticks.push(UsedTick { tick: tick.clone(), received_at: now.wall });
+            }
+        }
+        Ok(())
+    }
+
+    /// Drains the ticks that made bars since the last call, in order. Simulated ones are not among them. Empty unless
+    /// [`keeping_ticks`](Self::keeping_ticks) was called.
+    pub fn drain_used_ticks(&mut self) -> Vec<UsedTick> {
+        std::mem::take(&mut self.used_ticks)
     }
 
     /// Drains the events about sources since the last call.
@@ -176,18 +198,10 @@ impl Engine {
         self.board.lanes(now)
     }
 
-    /// Processes a tick of a recording. Everything that is due by its time happens in the original order: first bars
-    /// close, then deadlines expire, then the price counts.
+    /// Processes a tick of a recording. What is due by its time ends first, as a timer does it live.
     pub fn replay(&mut self, tick: &Tick, now: Now) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let accepted = self.accept(tick, now, &mut changes).unwrap_or_default();
-        if let Some(instrument) = &accepted {
-            self.close_bars(instrument, tick, now, &mut changes);
-        }
-        changes.extend(self.expire(now));
-        if let Some(instrument) = &accepted {
-            self.decide(instrument, tick, now, &mut changes);
-        }
+        let mut changes = self.expire(now);
+        self.process_tick(tick, now, &mut changes).ok();
         changes
     }
 
@@ -252,7 +266,7 @@ impl Engine {
         }
         let update = self.setups.on_bar_close(closed, instrument, now);
         if let Some(direction) = update.shift {
-            let ended = self.watch.on_shift(&instrument.symbol, direction);
+            let ended = self.watch.on_shift(&instrument.symbol, direction, now);
             self.end(ended, now, changes);
         }
         if let Some(NewSetup { signal, zone_far }) = update.found
@@ -322,11 +336,24 @@ impl Engine {
         Ok((change.signal.clone(), Some(change)))
     }
 
-    /// Ends pending signals whose deadline has passed.
+    /// Ends pending signals whose deadline has passed, each at its deadline. A minute that has ended by then decides
+    /// first: no price can change it any more, but its bar closes with the next price, which may come later.
     pub fn expire(&mut self, now: Now) -> Vec<Change> {
-        let expired = self.book.expire(now);
-        self.on_ended(&expired);
-        expired
+        let mut changes = Vec::new();
+        for (due, id) in self.book.overdue(now) {
+            let at = now.back_to(due);
+            let symbol = self.book.get(&id).map(|signal| signal.symbol.clone());
+            if let Some(minute) = symbol.and_then(|symbol| self.bars.ended_minute(&symbol, at.wall))
+                && self.setups.trusts(minute.bar.mid.simulated)
+            {
+                let ended = self.watch.on_minute_close(&minute, at);
+                self.end(ended, at, &mut changes);
+            }
+            let expired = self.book.expire(&id, now);
+            self.on_ended(expired.as_slice());
+            changes.extend(expired);
+        }
+        changes
     }
 
     /// Resumes the records that were open when the previous process ended, as they were last stored.

@@ -160,6 +160,14 @@ metrics! {
     store_bars_dropped_total: IntCounter,
     /// Stored rows that were read and are not what was written, by table; none was served
     store_damaged_rows_total: IntCounterVec["table"],
+    /// Ticks that were written to the kept ticks
+    ticks_kept_total: IntCounter,
+    /// Ticks that made bars and could not be kept, by reason: 'queue' (too many at once) or 'disk'
+    ticks_lost_total: IntCounterVec["reason"],
+    /// Size of the kept ticks on disk
+    ticks_bytes: IntGauge,
+    /// Signals of the last recomputed day that a backtest over its kept ticks has otherwise, by reason
+    recompute_differences: IntGaugeVec["reason"],
     /// Free space on the disk of the data directory
     disk_free_bytes: IntGauge,
     /// Size of the disk of the data directory

@@ -255,9 +255,79 @@ fn a_shift_the_other_way_ends_it() {
         Signal::create(id, &draft, instruments.get(&symbol).unwrap(), SourceName::new("ict"), now, TTL).unwrap();
     let mut watch = watch::Watch::default();
     watch.add(&signal, None, now.mono + TTL, now);
-    assert_eq!(watch.on_shift(&symbol, Direction::Long), []);
-    let ended = watch.on_shift(&symbol, Direction::Short);
+    let late = now.plus(TTL);
+    assert_eq!(watch.on_shift(&symbol, Direction::Long, now), []);
+    assert_eq!(watch.on_shift(&symbol, Direction::Short, late), [], "the deadline ends it");
+    let ended = watch.on_shift(&symbol, Direction::Short, now);
     assert_eq!(ended, [(signal.id.clone(), Invalidation::OPPOSITE_MSS.into())]);
+}
+
+/// Returns the changes of a signal that is watched until 15:05:00.400 when the price of 15:04:30 would confirm it, and the next
+/// price comes at 15:05:00.900; live, where the timer ends it first, and in a replay.
+fn at_the_deadline(mid: f64) -> [Vec<Arc<Signal>>; 2] {
+    let ended = |replays: bool| {
+        let mut engine = Engine::new(instruments(), TTL, 5).with_setups(SetupRules::default(), true);
+        let draft = SignalDraft {
+            symbol: Some(Symbol::new("EURUSD")),
+            direction: Some(Direction::Long),
+            entry_price: Some(1.1),
+            stop_loss: Some(1.09),
+            ..SignalDraft::default()
+        };
+        let (id, source) = (SignalId::new("a").unwrap(), SourceName::new("push"));
+        let (_, begin) = tick("2026-01-14T15:00:00Z", 0, 1.1, Feed::Live);
+        let begin = begin.plus(Duration::from_millis(400));
+        let mut changes = Vec::new();
+        let prices = [(60, 1.0999), (150, 1.0999), (240, 1.0999), (270, mid)];
+        engine.process(Input::Signal { id, draft: Box::new(draft), source, feed: Feed::Live }, begin);
+        let feed = if replays { Feed::Replayed } else { Feed::Live };
+        for (at, mid) in prices.into_iter().chain([(300, 1.0899)]) {
+            let (tick, mut now) = tick("2026-01-14T15:00:00Z", at, mid, feed);
+            if at == 300 {
+                now = now.plus(Duration::from_millis(900));
+            }
+            if replays {
+                changes.extend(engine.replay(&tick, now));
+                continue;
+            }
+            if at == 300 {
+                // The timer is 5 ms late.
+                changes.extend(engine.expire(begin.plus(TTL + Duration::from_millis(5))));
+            }
+            changes.extend(engine.process(Input::Ticks(vec![tick]), now).changes);
+        }
+        changes.into_iter().map(|change| change.signal).collect()
+    };
+    [ended(false), ended(true)]
+}
+
+#[test]
+fn the_last_whole_minute_decides_at_the_deadline() {
+    for (mid, state) in [(1.1002, SignalState::Confirmed), (1.0999, Invalidation::TIMEOUT.into())] {
+        let [live, replayed] = at_the_deadline(mid);
+        let [ended] = &live[..] else { panic!("{live:?}") };
+        assert_eq!((&ended.state, ended.updated_at), (&state, ended.expires_at));
+        assert_eq!(live, replayed, "a replay ends it in the same way");
+    }
+}
+
+#[test]
+fn a_price_after_the_deadline_is_too_late() {
+    let instruments = instruments();
+    let instrument = instruments.get(&Symbol::new("EURUSD")).unwrap();
+    let draft = SignalDraft {
+        direction: Some(Direction::Long),
+        entry_price: Some(1.1),
+        stop_loss: Some(1.099),
+        ..SignalDraft::default()
+    };
+    let (crash, now) = tick("2026-01-14T15:00:00Z", 0, 1.0, Feed::Live);
+    let id = SignalId::new("a").unwrap();
+    let signal = Signal::create(id, &draft, instrument, SourceName::new("ict"), now, TTL).unwrap();
+    let mut watch = watch::Watch::default();
+    watch.add(&signal, None, now.mono + TTL, now);
+    assert_eq!(watch.on_price(instrument, crash.quote, now.plus(TTL)), []);
+    assert_eq!(watch.on_price(instrument, crash.quote, now).len(), 1);
 }
 
 /// Runs a pushed long from 1.1 with its stop at 1.099 through the prices that would confirm it. The wall clock jumps by

@@ -1,7 +1,8 @@
 //! Decides by price how pending signals end.
 //!
 //! A long is entered at the ask and stopped at the bid, a short the other way round; a source with only one price has
-//! it for both. Until its deadline a signal becomes
+//! it for both. Until its deadline (a price at the deadline is too late, even if the timer has not ended the signal yet)
+//! a signal becomes
 //!
 //! - `stop_touched` at once when its stop is traded, even if the same minute would confirm it;
 //! - `confirmed` at the end of a minute that closes beyond the entry (on the side of the entry), after the entry was
@@ -75,6 +76,9 @@ impl Watch {
     /// Applies a price. Returns the signals that it ends.
     pub(in crate::engine) fn on_price(&mut self, instrument: &Instrument, quote: Quote, now: Now) -> Vec<EndedSignal> {
         self.decide(&instrument.symbol, |watched| {
+            if now.mono >= watched.due {
+                return None;
+            }
             let (bid, ask) = instrument.sides(quote);
             let (enters, leaves) = match watched.direction {
                 Direction::Long => (ask, bid),
@@ -116,8 +120,11 @@ impl Watch {
     }
 
     /// Applies a market structure shift. Returns the signals that it ends.
-    pub(in crate::engine) fn on_shift(&mut self, symbol: &Symbol, direction: Direction) -> Vec<EndedSignal> {
-        self.decide(symbol, |watched| (watched.direction != direction).then(|| Invalidation::OPPOSITE_MSS.into()))
+    pub(in crate::engine) fn on_shift(&mut self, symbol: &Symbol, direction: Direction, now: Now) -> Vec<EndedSignal> {
+        self.decide(symbol, |watched| {
+            let opposite = watched.direction != direction && now.mono < watched.due;
+            opposite.then(|| Invalidation::OPPOSITE_MSS.into())
+        })
     }
 
     fn decide(
