@@ -249,7 +249,7 @@ async fn unconfirmed_notifications_come_on_the_next_connection() {
 }
 
 #[tokio::test]
-async fn nobody_gets_what_is_anothers() {
+async fn users_get_only_their_own_messages() {
     // Nobody reads, nor answers a ping, while it is published. All of it fits into a socket: one that stays full is cut.
     let server = Server::start(&[JWT, ("ORION_HEARTBEAT__PEER_TIMEOUT", "10m")]).await;
     let mut pages = Vec::new();
