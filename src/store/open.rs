@@ -1,6 +1,7 @@
 //! Opens a log: locks the directory, inspects the files before anything changes them, and loads what a start needs.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -250,12 +251,16 @@ fn start_watermark(
     kept.map_err(|error| StoreError::io(&path, &error))
 }
 
+/// Makes the data directory, if there is none, for its owner only: it has the messages of users and keys.
 fn make_directory(dir: &Path) -> Result<(), StoreError> {
     let io = |error| StoreError::io(dir, &error);
     if dir.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(dir).map_err(io)?;
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent).map_err(io)?;
+    }
+    DirBuilder::new().mode(0o700).create(dir).map_err(io)?;
     // A new directory is durable when its parent is synced; SQLite syncs the files in it.
     match dir.canonicalize().map_err(io)?.parent() {
         Some(parent) => File::open(parent).and_then(|parent| parent.sync_all()).map_err(io),

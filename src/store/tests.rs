@@ -1,6 +1,7 @@
 //! The guarantees of the log, one test each.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -186,6 +187,22 @@ async fn appended_events_survive_a_restart() {
     assert_eq!(reader.events_after(u64::MAX, 3).await, Ok(vec![]));
     assert_eq!(reader.oldest_seq().await, Ok(1));
     assert_eq!(store.log(vec![pending("e")]).await, Ok(8));
+}
+
+#[tokio::test]
+async fn a_new_data_directory_is_private() {
+    let parent = TempDir::new().unwrap();
+    let mode = |dir: &Path| fs::metadata(dir).unwrap().permissions().mode() & 0o777;
+    let (new, mine) = (parent.path().join("apps/data"), parent.path().join("mine"));
+    fs::create_dir(&mine).unwrap();
+    let before = mode(&mine);
+    for dir in [&new, &mine] {
+        let (store, _) = open(dir);
+        store.close().await.unwrap();
+    }
+    assert_eq!(mode(&new), 0o700);
+    assert_eq!(mode(&mine), before, "the mode of one that was there is the operator's");
+    assert_eq!(mode(new.parent().unwrap()), before, "others may need what leads to it");
 }
 
 #[tokio::test]
