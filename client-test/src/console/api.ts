@@ -105,9 +105,29 @@ export function stats(query: Record<string, string>, signal: AbortSignal): Promi
   return get(`api/stats?${new URLSearchParams(past.bounded(query, "until"))}`, signal);
 }
 
-export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+/** The public key of the log, as one line. */
+export function logKey(): Promise<string> {
+  return text("log/key");
+}
+
+/** The signed checkpoint of the log: its name, its size and its root are the first three lines. */
+export function checkpoint(): Promise<string> {
+  return text("log/checkpoint");
+}
+
+async function text(path: string): Promise<string> {
+  const response = await ask(path);
+  if (!response.ok) throw new Error(((await response.json().catch(() => null)) as { error?: string } | null)?.error ?? `the server answered ${response.status}`);
+  return response.text();
+}
+
+function ask(path: string, signal?: AbortSignal): Promise<Response> {
   const headers: HeadersInit = token === undefined ? {} : { Authorization: `Bearer ${token}` };
-  const response = await fetch(path, { headers, signal: signal ?? null });
+  return fetch(path, { headers, signal: signal ?? null });
+}
+
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const response = await ask(path, signal);
   const body = (await response.json().catch(() => null)) as { error?: string } | null;
   if (!response.ok || body === null) throw new Error(body?.error ?? `the server answered ${response.status}`);
   return body as T;

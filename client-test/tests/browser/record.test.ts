@@ -1,6 +1,7 @@
 /** The track record in pictures: the page to share, with records that this suite makes up, and without any. */
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { launch, screenshot } from "../support/browser.ts";
@@ -103,7 +104,23 @@ test("what is chosen is in the address and in the question", async () => {
   const saved = page.waitForEvent("download");
   await page.getByRole("button", { name: "Download the records" }).click();
   assert.equal((await saved).suggestedFilename(), "orion-records.json");
-  assert.match(await page.locator("pre").innerText(), /orion-server verify/);
+  await page.close();
+});
+
+test("the page shows the key of the log and keeps a checkpoint", async () => {
+  const { page } = await open("record.html");
+  const [key, checkpoint] = await Promise.all(["key", "checkpoint"].map(async (name) => (await fetch(`${server.url}/log/${name}`)).text()));
+  await page.getByText(/: \d+ entries, root /).waitFor();
+  assert.equal(await page.locator("[data-field='log-key']").innerText(), key!.trim());
+  const [name, size, root] = checkpoint!.split("\n");
+  assert.equal(await page.locator("[data-field='checkpoint']").innerText(), `${name}: ${size} entries, root ${root}`);
+  const saved = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download the checkpoint" }).click();
+  const file = await saved;
+  assert.equal(file.suggestedFilename(), "orion-checkpoint.txt");
+  assert.equal(await readFile((await file.path())!, "utf8"), checkpoint);
+  assert.equal(await page.getByLabel("Command that follows the log").innerText(), `orion-server witness ${server.url}`);
+  assert.match(await page.getByLabel("Commands on the server").innerText(), /orion-server verify --checkpoint orion-checkpoint\.txt/);
   await page.close();
 });
 

@@ -3,7 +3,8 @@
 import type { Outcomes, Statistics, Stats } from "../../messages.ts";
 import { param, setParams } from "../address.ts";
 import * as api from "../api.ts";
-import { el, must, setText } from "../dom.ts";
+import { withCopyButtons } from "../copy.ts";
+import { el, must, setHidden, setText } from "../dom.ts";
 import * as format from "../format.ts";
 import { RecordCharts } from "./charts.ts";
 import { groups, heads, observedSince, RECORDS, told } from "./tables.ts";
@@ -63,21 +64,49 @@ async function load(): Promise<void> {
   }
 }
 
+function save(content: string, type: string, name: string): void {
+  const address = URL.createObjectURL(new Blob([content], { type }));
+  el("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 1_000);
+}
+
 async function download(): Promise<void> {
   const note = must("[data-field='download-note']");
   try {
     const records = await api.outcomes({ ...query(), limit: RECORDS }, AbortSignal.timeout(30_000));
-    const address = URL.createObjectURL(new Blob([JSON.stringify(records, null, 1)], { type: "application/json" }));
-    const link = el("a", { href: address, download: "orion-records.json" });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 1_000);
+    save(JSON.stringify(records, null, 1), "application/json", "orion-records.json");
     setText(note, records.total > records.outcomes.length ? `The last ${records.outcomes.length} of ${records.total}` : "");
   } catch (error) {
     setText(note, `Not available: ${String((error as Error).message)}`);
   }
 }
 
+/** Shows the key of the log and the size of its checkpoint. Returns the checkpoint. */
+async function showLog(): Promise<string | undefined> {
+  const note = must("[data-field='log-note']");
+  try {
+    const [key, checkpoint] = await Promise.all([api.logKey(), api.checkpoint()]);
+    const [name = "", size = "", root = ""] = checkpoint.split("\n");
+    setText(must("[data-field='log-key']"), key.trim());
+    setText(must("[data-field='checkpoint']"), `${name}: ${size} entries, root ${root}`);
+    setHidden(must("[data-section='log']"), false);
+    setText(note, "");
+    return checkpoint;
+  } catch (error) {
+    setText(note, `The checkpoint is not available: ${String((error as Error).message)}`);
+    return undefined;
+  }
+}
+
+/** Saves the checkpoint as it is now, which is the one that the page then shows. */
+async function keepCheckpoint(): Promise<void> {
+  const checkpoint = await showLog();
+  if (checkpoint !== undefined) save(checkpoint, "text/plain", "orion-checkpoint.txt");
+}
+
 setText(must("[data-field='host']"), location.host);
+setText(must("[data-field='witness']"), `orion-server witness ${new URL(".", document.baseURI).href.replace(/\/$/, "")}`);
+withCopyButtons(document);
 for (const head of document.querySelectorAll(".record thead")) head.append(heads());
 NAMES.forEach((name, place) => {
   const [select, value] = [selects[place]!, param(name) ?? ""];
@@ -89,7 +118,9 @@ NAMES.forEach((name, place) => {
   });
 });
 must("[data-action='download']").addEventListener("click", () => void download());
+must("[data-action='checkpoint']").addEventListener("click", () => void keepCheckpoint());
 setInterval(() => {
   if (!document.hidden) void load();
 }, REFRESH);
 void load();
+void showLog();
