@@ -50,8 +50,8 @@ export class RecomputationsPanel {
   }
 
   #show(report: Recomputations): void {
-    const kept = format.age(report.retention_seconds * 1000);
-    setText(this.#note, report.enabled ? `Computed again every night from the day's ticks, which are kept for ${kept}` : "Off");
+    const kept = report.enabled ? `, which it keeps for ${format.age(report.retention_seconds * 1000)}` : "";
+    setText(this.#note, `Each night the server computes the day's signals again from its ticks${kept}`);
     const empty = emptyReason(report);
     setText(this.#empty, empty);
     setHidden(this.#empty, empty === "");

@@ -73,7 +73,7 @@ fn eventful() -> Recomputation {
         ),
         difference(
             ("c", "GBPUSD", OnlyLive, Gap),
-            "there were no prices from 09:10:00 to 09:25:00",
+            "there were no prices from 07:40:00 to 07:55:00",
             Some(pending.clone()),
             None,
         ),
