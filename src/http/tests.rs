@@ -33,6 +33,7 @@ use crate::transport::delayed::Delays;
 use crate::transport::lane::Fanout;
 
 mod detections;
+mod dry_run;
 mod events;
 mod recomputations;
 mod stats;
