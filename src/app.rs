@@ -15,6 +15,7 @@ mod lookup;
 mod notices;
 mod reload;
 mod sources;
+mod ticks;
 
 pub use dashboards::{message_type, published_types};
 pub use reload::SettingsSource;
@@ -188,7 +189,7 @@ impl App {
         let listener = new_listener(settings, &tasks, &metrics)?;
         gauges::probe(&gateway, listener.registry(), &states, &disk);
         watch_store(&store, &tasks);
-        let writer = WriterSide::new(settings, &gateway, &states, &feeds, &wall)?;
+        let writer = WriterSide::new(settings, &gateway, &states, &feeds, &wall, &disk)?;
         let cluster = writer.start(joined, store.clone(), recovered, requests)?;
         idle.spawn(&gateway, &notices, cluster.as_ref());
         let (listener_stop, watched) = (Stop::default(), states.clone());
