@@ -147,19 +147,17 @@ impl App {
     ) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let (metrics, instruments) = (new_metrics()?, Arc::new(settings.instruments()?));
+        let recomputations = Recomputations::new(&metrics);
         let epoch = joined.as_ref().map(|joined| &*joined.epoch);
         let (first, (store, recovered)) = FirstRun::begin(settings, || open_store(settings, &metrics, epoch))?;
         let hub = live_hub(settings, &recovered, &metrics);
 
-        let (handle, requests) = Handle::channel();
-        let wall: WallClock = Arc::new(clock::wall);
+        let (wall, (handle, requests)): (WallClock, _) = (Arc::new(clock::wall), Handle::channel());
         let (notices, idle, switch) = notices::build(settings, &store, &recovered, &handle, &instruments, &metrics)?;
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
-        let push =
-            lookup::completed(push.with_notices(notices::told_to_line(&notices)), settings, lookup::of(&store, &hub));
+        let push = lookup::completed(push, settings, &store, &hub).with_notices(notices::told_to_line(&notices));
         let (tokens, users) = (access::tokens(settings, &recovered, first.token.clone())?, recovered.users.clone());
-        let (states, feeds, recomputations) =
-            (SourceStates::new(&metrics), Feeds::default(), Recomputations::new(&metrics));
+        let (states, feeds) = (SourceStates::new(&metrics), Feeds::default());
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
         let readiness = gauges::readiness(&store, &disk, &states, &feeds);
         login_keys::keep_fresh(settings, &tokens, &readiness, &metrics, &tasks)?;
@@ -224,7 +222,7 @@ impl App {
             cluster: cluster.clone(),
             notices: notices.clone(),
             recomputations,
-            tick_retention: settings.data.bar_retention,
+            tick_retention: settings.data.tick_retention,
             log_key: checkpoints::begin(settings, store.reader(), &tasks)?,
             clock: wall.clone(),
             started: Instant::now(),
