@@ -15,6 +15,7 @@ mod lookup;
 mod notices;
 mod reload;
 mod sources;
+mod ticks;
 
 pub use dashboards::{message_type, published_types};
 pub use reload::SettingsSource;
@@ -55,7 +56,7 @@ use crate::pipeline::clock;
 use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
+use crate::telemetry::{Disk, Metrics, Phase, Readiness, Recomputations, SourceStates};
 use crate::transport::delayed::Dispatch;
 use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Fanout;
@@ -146,16 +147,15 @@ impl App {
     ) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let (metrics, instruments) = (new_metrics()?, Arc::new(settings.instruments()?));
+        let recomputations = Recomputations::new(&metrics);
         let epoch = joined.as_ref().map(|joined| &*joined.epoch);
         let (first, (store, recovered)) = FirstRun::begin(settings, || open_store(settings, &metrics, epoch))?;
         let hub = live_hub(settings, &recovered, &metrics);
 
-        let (handle, requests) = Handle::channel();
-        let wall: WallClock = Arc::new(clock::wall);
+        let (wall, (handle, requests)): (WallClock, _) = (Arc::new(clock::wall), Handle::channel());
         let (notices, idle, switch) = notices::build(settings, &store, &recovered, &handle, &instruments, &metrics)?;
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
-        let push = lookup::completed(push, settings, lookup::of(&store, &hub));
-        let push = push.with_notices(notices::told_to_line(&notices));
+        let push = lookup::completed(push, settings, &store, &hub).with_notices(notices::told_to_line(&notices));
         let (tokens, users) = (access::tokens(settings, &recovered, first.token.clone())?, recovered.users.clone());
         let (states, feeds) = (SourceStates::new(&metrics), Feeds::default());
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
@@ -184,16 +184,14 @@ impl App {
             delays: Arc::new(delayed::delays(settings)),
         });
 
-        let listener =
-            Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
+        let listener = new_listener(settings, &tasks, &metrics)?;
         gauges::probe(&gateway, listener.registry(), &states, &disk);
         watch_store(&store, &tasks);
-        let writer = WriterSide::new(settings, &gateway, &states, &feeds, &wall)?;
+        let writer = WriterSide::new(settings, &gateway, &states, &feeds, &wall, &disk)?;
         let cluster = writer.start(joined, store.clone(), recovered, requests)?;
         idle.spawn(&gateway, &notices, cluster.as_ref());
         let (listener_stop, watched) = (Stop::default(), states.clone());
-        let tradingview =
-            TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
+        let alert = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
         let reloader = Reloader::new(settings, source, &gateway, (&reads, listener.registry()), switch)?;
         let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
@@ -201,7 +199,7 @@ impl App {
             metatrader: ea,
             states,
             feeds,
-            tradingview: Webhook::new(&settings.tradingview, tradingview),
+            tradingview: Webhook::new(&settings.tradingview, alert),
             push,
             streams: Arc::new(dashboards::descriptions(settings, &gateway)),
             published,
@@ -223,6 +221,8 @@ impl App {
             agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
             notices: notices.clone(),
+            recomputations,
+            tick_retention: settings.data.tick_retention,
             log_key: checkpoints::begin(settings, store.reader(), &tasks)?,
             clock: wall.clone(),
             started: Instant::now(),
@@ -338,6 +338,10 @@ fn new_metrics() -> anyhow::Result<Arc<Metrics>> {
     let metrics = Arc::new(Metrics::new()?);
     metrics.process_start_time_seconds.set(clock::wall().timestamp_millis() as f64 / 1e3);
     Ok(metrics)
+}
+
+fn new_listener(settings: &Settings, tasks: &Tasks, metrics: &Metrics) -> anyhow::Result<Listener> {
+    Ok(Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.clone()))
 }
 
 /// Builds the hub and restores its content from the log.

@@ -30,7 +30,8 @@
 //! | [`engine`] | the rules for prices, bars and signals | domain |
 //! | [`store`] | the signal log, the Merkle tree over it, and its read side | domain, telemetry |
 //! | [`hub`] | the live state, and its delivery | domain, telemetry |
-//! | [`pipeline`] | the single writer | domain, engine, hub, store (its seam for writing), telemetry |
+//! | [`ticks`] | the ticks that made bars, kept on disk for some days | domain, telemetry |
+//! | [`pipeline`] | the single writer | domain, engine, hub, store (its seam for writing), telemetry, ticks (the keeper) |
 //! | [`cluster`] | several nodes that share one log | config (its settings), domain, hub, pipeline (its handle), store (the copy), tasks, telemetry |
 //! | [`record`] | signed checkpoints of the log: the key, the notes, witnesses, publishing | config (its settings, secrets), store (the head of the tree) |
 //! | [`recordings`] | reads CSVs of many vendors as ticks or bars | domain |
@@ -84,4 +85,5 @@ pub mod sources;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;
+pub mod ticks;
 pub mod transport;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::mpsc;
 
-use super::{dashboards, desk, sources};
+use super::{dashboards, desk, sources, ticks};
 use crate::cluster::{ClusterHandle, Joined, NodeStart, Term, TermRunner};
 use crate::config::{Problem, Settings, SourceSettings};
 use crate::domain::{TradingCosts, WallClock};
@@ -16,7 +16,8 @@ use crate::pipeline::clock::{self, Clock};
 use crate::pipeline::{Announce, Feeds, Handle, MAX_QUIET, Pipeline, Request};
 use crate::store::{EventLog, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::SourceStates;
+use crate::telemetry::{Disk, SourceStates};
+use crate::ticks::Keeper;
 use crate::transport::Gateway;
 
 /// How long the sources of a term may take to end.
@@ -31,6 +32,7 @@ pub(super) struct WriterSide {
     states: SourceStates,
     feeds: Feeds,
     wall: WallClock,
+    keeper: Option<Keeper>,
 }
 
 /// The sources of a term. When it is dropped, they end, and are listed no longer.
@@ -62,6 +64,7 @@ impl WriterSide {
         states: &SourceStates,
         feeds: &Feeds,
         wall: &WallClock,
+        disk: &Arc<Disk>,
     ) -> Result<Self, Problem> {
         Ok(Self {
             settings: settings.clone(),
@@ -70,6 +73,7 @@ impl WriterSide {
             states: states.clone(),
             feeds: feeds.clone(),
             wall: wall.clone(),
+            keeper: ticks::begin(settings, gateway, disk, wall),
         })
     }
 
@@ -95,6 +99,7 @@ impl WriterSide {
         Pipeline::new(engine, clock, log, gateway.hub.clone(), gateway.metrics.clone(), recovered.pending)
             .announcing(announce)
             .reporting_to(self.feeds.clone())
+            .keeping_ticks(self.keeper.clone())
     }
 
     /// Starts this process as a node of the cluster that it has joined, or alone.

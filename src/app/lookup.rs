@@ -12,13 +12,13 @@ use crate::ingest::{ContextLookup, Push, SignalContext};
 use crate::store::Store;
 
 /// Completes what receives pushes, by the settings. In a cluster a push takes the way over the writing node.
-pub(super) fn completed(push: Push, settings: &Settings, lookup: ContextLookup) -> Push {
-    let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup);
+pub(super) fn completed(push: Push, settings: &Settings, store: &Store, hub: &Arc<Hub>) -> Push {
+    let push = push.with_level_limits(settings.signals.level_limits()).with_lookup(lookup(store, hub));
     if settings.cluster.is_on() { push.with_timeout(PUSH_TIMEOUT) } else { push }
 }
 
 /// Returns the lookup in the log and among the last prices.
-pub(super) fn of(store: &Store, hub: &Arc<Hub>) -> ContextLookup {
+fn lookup(store: &Store, hub: &Arc<Hub>) -> ContextLookup {
     let (log, hub) = (store.reader(), hub.clone());
     Arc::new(move |id, symbol| {
         let (log, hub) = (log.clone(), hub.clone());

@@ -127,6 +127,10 @@ pub struct DataSettings {
     /// How long one-minute bars are kept. Default 30 days.
     #[serde(with = "duration")]
     pub bar_retention: Duration,
+    /// How long the ticks that made bars are kept, so that a day's signals can be computed again; 0s for none, else 1d to 31d.
+    /// Default 7 days.
+    #[serde(with = "duration")]
+    pub tick_retention: Duration,
     /// Ordered messages (trades, notifications, ...) that are kept for each absent user; 1 to 1000. Default 50.
     #[serde(deserialize_with = "value::whole")]
     pub messages_per_user: u32,
@@ -158,6 +162,7 @@ impl Default for DataSettings {
             dir: "./data".into(),
             signal_retention: 365 * DAY,
             bar_retention: 30 * DAY,
+            tick_retention: 7 * DAY,
             messages_per_user: 50,
             message_retention: 30 * DAY,
             max_messages: 1_000_000,

@@ -202,6 +202,7 @@ impl Settings {
             ("server.drain_timeout", self.server.drain_timeout, 2 * SECOND, 600 * SECOND),
             ("data.signal_retention", self.data.signal_retention, DAY, CENTURY),
             ("data.bar_retention", self.data.bar_retention, HOUR, CENTURY),
+            ("data.tick_retention", self.data.tick_retention, Duration::ZERO, 31 * DAY),
             ("data.message_retention", self.data.message_retention, HOUR, CENTURY),
             ("simulator.tick_interval", self.simulator.tick_interval, 10 * MS, 5 * SECOND),
             ("simulator.signal_interval", self.simulator.signal_interval, Duration::ZERO, DAY),
@@ -240,6 +241,13 @@ impl Settings {
             return Err(Problem::new(
                 "heartbeat.peer_timeout",
                 format!("must be longer than heartbeat.protocol_ping ({ping}): silent peers are told apart by pings"),
+            ));
+        }
+        let ticks = self.data.tick_retention;
+        if !ticks.is_zero() && ticks < DAY {
+            return Err(Problem::new(
+                "data.tick_retention",
+                "must be 0s (none) or at least 1d: whole days are removed",
             ));
         }
         let signals = self.simulator.signal_interval;

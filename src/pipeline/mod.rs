@@ -26,6 +26,7 @@ use crate::engine::{Engine, PersistScope, Processed};
 use crate::hub::{Envelope, Hub};
 use crate::store::{EventLog, Publisher, StoreError};
 use crate::telemetry::{LogLimit, Metrics};
+use crate::ticks::Keeper;
 use clock::Clock;
 use commit::{Commit, CommitBatch, PendingReply, committed, records_stored, reply};
 pub use handle::{Handle, Request, Stopped, SubmitError};
@@ -57,6 +58,7 @@ pub struct Pipeline {
     reporter: Reporter,
     epoch: Arc<str>,
     announce: Option<Announce>,
+    keeper: Option<Keeper>,
     next_batch: CommitBatch,
     committing: Option<(CommitBatch, Commit)>,
     retry_at: Option<Instant>,
@@ -97,6 +99,7 @@ impl Pipeline {
             metrics,
             epoch,
             announce: None,
+            keeper: None,
             next_batch: CommitBatch::default(),
             committing: None,
             retry_at: None,
@@ -118,6 +121,17 @@ impl Pipeline {
     #[must_use]
     pub fn reporting_to(mut self, feeds: Feeds) -> Self {
         self.reporter = Reporter::new(self.metrics.clone(), feeds);
+        self
+    }
+
+    /// Gives the ticks that make bars to `keeper`, beginning now.
+    #[must_use]
+    pub fn keeping_ticks(mut self, keeper: Option<Keeper>) -> Self {
+        if let Some(keeper) = &keeper {
+            keeper.begin(self.clock.now().wall);
+            self.engine = self.engine.keeping_ticks();
+        }
+        self.keeper = keeper;
         self
     }
 
@@ -212,6 +226,9 @@ impl Pipeline {
                 self.engine.process(input, self.clock.now())
             }
         };
+        if let Some(keeper) = &self.keeper {
+            keeper.keep(self.engine.drain_used_ticks());
+        }
         for notice in self.engine.drain_notices() {
             self.reporter.report(notice);
         }

@@ -39,6 +39,7 @@ mod health;
 mod hostile;
 mod hosts;
 mod joining;
+mod kept_ticks;
 mod lanes;
 mod leaks;
 mod life;

@@ -13,7 +13,7 @@ use uses::{Crate, Use};
 
 /// Room → rooms that it may use, and what of them: `*` for everything that is public, else paths with everything below
 /// them. The same table stands in `src/lib.rs` for readers.
-const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
+const MAY_USE: [(&str, &[(&str, &str)]); 23] = [
     ("domain", &[]),
     ("config", &[("domain", "*")]),
     ("telemetry", &[("config", "LogSettings LogFormat"), ("domain", "*")]),
@@ -31,8 +31,10 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ("hub", "Hub Envelope"),
             ("store", "AppendReceipt Appending EventLog LogEntries Publisher RequestId StoreError"),
             ("telemetry", "LogLimit Metrics"),
+            ("ticks", "Keeper"),
         ],
     ),
+    ("ticks", &[("domain", "*"), ("telemetry", "LogLimit Metrics")]),
     ("record", &[("config", "RecordSettings Secret"), ("store", "Hash TreeHead hex")]),
     ("recordings", &[("domain", "*")]),
     ("ingest", &[("domain", "*"), ("pipeline", "Handle SubmitError"), ("telemetry", "Metrics SourceStates")]),
@@ -127,7 +129,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 22] = [
             ("store", "HistoryQuery LeafProof Reader Since StoreError TreeHead"),
             (
                 "telemetry",
-                "Budget Condition LogLimit Metrics Phase Readiness Reject SourceState SourceStates SourceStatus",
+                "Budget Condition LogLimit Metrics Phase Readiness Recomputations Reject SourceState SourceStates SourceStatus",
             ),
         ],
     ),

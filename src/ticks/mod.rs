@@ -1,0 +1,52 @@
+//! The ticks that made bars, kept for some days, so that a day's live signals can be computed again from them.
+//!
+//! Files of gzip members in `<data.dir>/ticks/<day>/`, one member for each block of entries: a process that is killed loses the
+//! block that it has not written yet, and no other. Days and the times in file names are UTC.
+
+mod folder;
+mod keeper;
+mod line;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use tracing::warn;
+
+use crate::domain::KeptEntry;
+pub use folder::remove_all;
+pub use keeper::{Keeper, KeeperOptions, KeeperTask};
+pub use reader::read;
+
+/// Maximum number of entries in a block.
+const MAX_BLOCK_ENTRIES: usize = 4_096;
+/// Maximum length of an entry as a line, in bytes.
+const MAX_LINE_BYTES: usize = 4 << 10;
+
+/// Returns the folder of a day in the data directory `dir`.
+pub fn day_folder(dir: &Path, day: NaiveDate) -> PathBuf {
+    folder::root(dir).join(day.to_string())
+}
+
+/// Returns the days of which ticks are kept in the data directory `dir`, in order.
+pub fn days(dir: &Path) -> Vec<NaiveDate> {
+    let has_files = |day: &NaiveDate| folder::files(dir, *day).is_ok_and(|files| !files.is_empty());
+    match folder::days(dir) {
+        Ok(days) => days.into_iter().filter(has_files).collect(),
+        Err(error) => {
+            warn!(folder = %folder::root(dir).display(), %error, "the days of the kept ticks cannot be listed");
+            Vec::new()
+        }
+    }
+}
+
+/// Returns when an entry arrived.
+fn arrived_at(entry: &KeptEntry) -> DateTime<Utc> {
+    match entry {
+        KeptEntry::Began(at) | KeptEntry::Lost(at, _) => *at,
+        KeptEntry::Tick(used) => used.received_at,
+    }
+}
