@@ -362,7 +362,7 @@ fn contradictory_settings_are_refused_in_one_line() {
         ),
         (
             &[("ORION_DATA__TICK_RETENTION", "12h")],
-            "data.tick_retention: must be 0s (none) or at least 1d: whole days are removed",
+            "ORION_DATA__TICK_RETENTION (data.tick_retention): must be 0s (none) or at least 1d: whole days are removed",
         ),
         (
             &[("ORION_DATA__TICK_RETENTION", "32d")],
