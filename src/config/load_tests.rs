@@ -361,6 +361,14 @@ fn contradictory_settings_are_refused_in_one_line() {
             "ORION_TRADINGVIEW__REPEAT_WINDOW (tradingview.repeat_window): must be 1s to 1d, not 25h",
         ),
         (
+            &[("ORION_DATA__TICK_RETENTION", "12h")],
+            "ORION_DATA__TICK_RETENTION (data.tick_retention): must be 0s (none) or at least 1d: whole days are removed",
+        ),
+        (
+            &[("ORION_DATA__TICK_RETENTION", "32d")],
+            "ORION_DATA__TICK_RETENTION (data.tick_retention): must be 0s to 31d, not 32d",
+        ),
+        (
             &[("ORION_PRICES__STALE_AFTER", "10s")],
             "ORION_PRICES__STALE_AFTER (prices.stale_after): must not be shorter than prices.delayed_after, nor longer than prices.stale_after_quiet",
         ),

@@ -90,7 +90,7 @@ impl Folder {
     pub(super) fn append(&mut self, first: DateTime<Utc>, block: &[u8]) -> io::Result<()> {
         let day = first.date_naive();
         while self.bytes() + block.len() as u64 > self.max_bytes
-            && let Some(oldest) = self.sizes.keys().next().copied().filter(|oldest| *oldest != day)
+            && let Some(oldest) = self.sizes.keys().copied().find(|other| *other != day)
         {
             self.remove_day(oldest)?;
         }

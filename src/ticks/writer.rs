@@ -196,7 +196,7 @@ fn compress(entries: &[KeptEntry]) -> io::Result<Vec<u8>> {
             return Err(io::Error::other(format!("an entry has more than {MAX_LINE_BYTES} bytes")));
         }
     }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::default());
     encoder.write_all(&text)?;
     encoder.finish()
 }

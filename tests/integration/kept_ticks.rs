@@ -10,14 +10,14 @@ use serde_json::json;
 use crate::support::Server;
 
 /// Pushes a price of EURUSD.
-async fn push(server: &Server, bid: f64) {
+pub(crate) async fn push(server: &Server, bid: f64) {
     let body = json!({"symbol": "EURUSD", "bid": bid, "ask": bid + 0.0002});
     let (status, answer) = server.post("/api/prices", &body).await;
     assert_eq!(status, 200, "{answer}");
 }
 
 /// What was kept, in short: the bids of EURUSD, and `None` for each beginning.
-fn kept(data: &Path) -> Vec<Option<f64>> {
+pub(crate) fn kept(data: &Path) -> Vec<Option<f64>> {
     let entries = ticks::read(data, DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
     entries
         .map(|entry| match entry.unwrap() {
@@ -69,4 +69,22 @@ async fn simulated_ticks_are_not_kept() {
     server.until("orion_events_in_total", "source=\"simulator\"", |ticks| ticks > simulated + 100.0).await;
     server.stop().await;
     assert_eq!(kept(data.path()), [None, Some(1.1)]);
+}
+
+#[tokio::test]
+async fn ticks_of_a_recording_are_not_kept() {
+    let data = tempfile::tempdir().unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let rows = "2026-01-15T10:00:00Z,1.1,1.1002\n2026-01-15T10:00:01Z,1.1001,1.1003\n";
+    std::fs::write(file.path(), format!("time,bid,ask\n{rows}")).unwrap();
+    let settings = [
+        ("ORION_SOURCES", "replay"),
+        ("ORION_REPLAY_FILE", file.path().to_str().unwrap()),
+        ("ORION_REPLAY_SYMBOL", "EUR/USD"),
+        ("ORION_REPLAY_SPEED", "max"),
+    ];
+    let server = Server::start_on(data.path(), &settings).await;
+    server.until("orion_events_in_total", "source=\"replay\"", |ticks| ticks == 2.0).await;
+    server.stop().await;
+    assert!(!data.path().join("ticks").exists());
 }

@@ -10,6 +10,7 @@ mod notices;
 use serde_json::json;
 
 use self::nodes::TestCluster;
+use crate::kept_ticks::{kept, push};
 use crate::support::{read_log, signal, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,4 +65,21 @@ async fn a_revocation_counts_on_every_node() {
     assert_eq!(revoked.json(&json!({"user": "u1"})).send().await.unwrap().status(), 200);
     until("no node takes the token", async || reads(0).await == 401 && reads(1).await == 401 && reads(2).await == 401)
         .await;
+}
+
+/// The nodes that take over begin anew, each in its own data directory.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_node_keeps_ticks_of_its_terms() {
+    let Some(mut cluster) = TestCluster::start(1, &[]).await else { return };
+    let mut expected = Vec::new();
+    for bid in [1.1, 1.1001] {
+        let writer = cluster.writer().await;
+        let node = &mut cluster.nodes[writer];
+        push(node.running(), bid).await;
+        node.stop().await;
+        expected.push((writer, vec![None, Some(bid)]));
+    }
+    for (writer, ticks) in expected {
+        assert_eq!(kept(&cluster.nodes[writer].data()), ticks);
+    }
 }
