@@ -56,7 +56,7 @@ use crate::pipeline::clock;
 use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
-use crate::telemetry::{Disk, Metrics, Phase, Readiness, SourceStates};
+use crate::telemetry::{Disk, Metrics, Phase, Readiness, Recomputations, SourceStates};
 use crate::transport::delayed::Dispatch;
 use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Fanout;
@@ -155,10 +155,11 @@ impl App {
         let wall: WallClock = Arc::new(clock::wall);
         let (notices, idle, switch) = notices::build(settings, &store, &recovered, &handle, &instruments, &metrics)?;
         let push = Push::new(handle.clone(), instruments.clone(), wall.clone(), metrics.clone());
-        let push = lookup::completed(push, settings, lookup::of(&store, &hub));
-        let push = push.with_notices(notices::told_to_line(&notices));
+        let push =
+            lookup::completed(push.with_notices(notices::told_to_line(&notices)), settings, lookup::of(&store, &hub));
         let (tokens, users) = (access::tokens(settings, &recovered, first.token.clone())?, recovered.users.clone());
-        let (states, feeds) = (SourceStates::new(&metrics), Feeds::default());
+        let (states, feeds, recomputations) =
+            (SourceStates::new(&metrics), Feeds::default(), Recomputations::new(&metrics));
         let disk = Arc::new(Disk::new(settings.data.dir.clone(), settings.data.low_space()));
         let readiness = gauges::readiness(&store, &disk, &states, &feeds);
         login_keys::keep_fresh(settings, &tokens, &readiness, &metrics, &tasks)?;
@@ -185,16 +186,14 @@ impl App {
             delays: Arc::new(delayed::delays(settings)),
         });
 
-        let listener =
-            Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.as_ref().clone());
+        let listener = new_listener(settings, &tasks, &metrics)?;
         gauges::probe(&gateway, listener.registry(), &states, &disk);
         watch_store(&store, &tasks);
         let writer = WriterSide::new(settings, &gateway, &states, &feeds, &wall, &disk)?;
         let cluster = writer.start(joined, store.clone(), recovered, requests)?;
         idle.spawn(&gateway, &notices, cluster.as_ref());
         let (listener_stop, watched) = (Stop::default(), states.clone());
-        let tradingview =
-            TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
+        let alert = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());
         let reloader = Reloader::new(settings, source, &gateway, (&reads, listener.registry()), switch)?;
         let ea = MetaTrader::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
@@ -202,7 +201,7 @@ impl App {
             metatrader: ea,
             states,
             feeds,
-            tradingview: Webhook::new(&settings.tradingview, tradingview),
+            tradingview: Webhook::new(&settings.tradingview, alert),
             push,
             streams: Arc::new(dashboards::descriptions(settings, &gateway)),
             published,
@@ -224,6 +223,8 @@ impl App {
             agents: settings.mcp.enabled.then(|| settings.server.allowed_origins.clone()),
             cluster: cluster.clone(),
             notices: notices.clone(),
+            recomputations,
+            tick_retention: settings.data.bar_retention,
             log_key: checkpoints::begin(settings, store.reader(), &tasks)?,
             clock: wall.clone(),
             started: Instant::now(),
@@ -339,6 +340,10 @@ fn new_metrics() -> anyhow::Result<Arc<Metrics>> {
     let metrics = Arc::new(Metrics::new()?);
     metrics.process_start_time_seconds.set(clock::wall().timestamp_millis() as f64 / 1e3);
     Ok(metrics)
+}
+
+fn new_listener(settings: &Settings, tasks: &Tasks, metrics: &Metrics) -> anyhow::Result<Listener> {
+    Ok(Listener::new(access::listener_config(&settings.server)?, tasks.clone(), metrics.clone()))
 }
 
 /// Builds the hub and restores its content from the log.

@@ -284,6 +284,12 @@ export interface SessionLevel {
   readonly low: number;
 }
 
+/** What differs. */
+export type DifferenceKind = "only_live" | "only_recomputed" | "content" | "end";
+
+/** Why a live signal and its recomputation differ. */
+export type DifferenceReason = "late_tick" | "failover" | "restart" | "lost_ticks" | "gap" | "unexplained";
+
 /** The end of a signal. */
 export interface EndRequest {
   /** `confirmed` or `invalidated`. */
@@ -918,6 +924,67 @@ export interface Readiness {
   readonly reasons: readonly string[];
   /** `ok` or `degraded`. */
   readonly status: string;
+}
+
+/** The comparison of a day's live signals with a backtest over the ticks that were kept of it. */
+export interface Recomputation {
+  readonly computed_at: string;
+  /** The number of differences by reason, every reason included; also of those that are not listed. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** The day, UTC. */
+  readonly day: string;
+  /** In order of time. */
+  readonly differences: readonly SignalDifference[];
+  /** The number of signals that were published live. */
+  readonly live: number;
+  /** Why the day, or a part of it, could not be recomputed. */
+  readonly problem: string | null;
+  /** The number of signals that the backtest has. */
+  readonly recomputed: number;
+  /** The number of kept ticks of the day. */
+  readonly ticks: number;
+}
+
+/** A signal that only one side has, or that the two sides have differently. */
+export interface SignalDifference {
+  /** The reason as a sentence, with its times. */
+  readonly detail: string;
+  /** `only_live` and `only_recomputed`: the other side does not have the signal; `content`: the direction, a level or the confidence differs; `end`: how the signal ended. */
+  readonly kind: DifferenceKind;
+  readonly live: RecomputedSignal | null;
+  /** `late_tick`: ticks arrived in another minute than the one in which they were observed, or after the deadline of the signal; `failover`: the prices changed to another source; `restart`: the server started anew, or another node took over; `lost_ticks`: ticks could not be kept; `gap`: there were no prices for a time; `unexplained`: none of these. */
+  readonly reason: DifferenceReason;
+  readonly recomputed: RecomputedSignal | null;
+  /** The id of the signal. */
+  readonly signal: string;
+  readonly symbol: string;
+}
+
+/** What is compared of a signal. */
+export interface RecomputedSignal {
+  /** 0 to 1. */
+  readonly confidence: number;
+  readonly direction: Direction;
+  /** When it was confirmed or invalidated. */
+  readonly ended_at: string | null;
+  readonly entry_price: number | null;
+  /** Why it was invalidated: `timeout`, `stop_touched` and others. */
+  readonly invalidation: string | null;
+  readonly published_at: string;
+  /** `pending` if it had not ended when the comparison did. */
+  readonly status: SignalStatus;
+  readonly stop_loss: number | null;
+  readonly take_profits: readonly number[];
+}
+
+/** The comparisons of the last days. */
+export interface Recomputations {
+  /** The last day first; at most 31. */
+  readonly days: readonly Recomputation[];
+  /** Whether ticks are kept, so that days can be compared: `data.tick_retention` is not 0. */
+  readonly enabled: boolean;
+  /** How long ticks are kept, in seconds: `data.tick_retention`. */
+  readonly retention_seconds: number;
 }
 
 /** What a reload has changed. */

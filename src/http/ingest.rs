@@ -10,7 +10,7 @@ use super::AppState;
 use super::body::{BATCH, JsonBody, JsonOrText, SMALL};
 use super::describe::Refuses;
 use super::error::ApiError;
-use super::params::dry_run;
+use super::params::DryRun;
 use super::requests::{EndRequest, EventsRequest, PricesRequest, SignalRequest, TicksRequest};
 use crate::auth::{self, TokenKind};
 use crate::ingest::{Answered, EventsAnswer, PricesAnswer, SignalAnswer, metatrader};
@@ -38,8 +38,6 @@ impl FromRequestParts<AppState> for WriteAccess {
 /// The query of a pushed signal.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct SignalQuery {
-    /// Only validate the signal: `true`, `1`, or an empty value.
-    dry_run: Option<String>,
     /// The id of a signal that is sent as text.
     id: Option<String>,
 }
@@ -65,17 +63,15 @@ pub(super) struct SignalQuery {
 pub(super) async fn signal(
     _: WriteAccess,
     State(state): State<AppState>,
+    dry_run: DryRun,
     query: Result<Query<SignalQuery>, QueryRejection>,
     body: JsonOrText<SMALL>,
 ) -> Result<Json<Answered<SignalAnswer>>, ApiError> {
     let Query(query) = query?;
-    let dry_run = dry_run(query.dry_run.as_deref())?;
     Ok(Json(match body {
-        JsonOrText::Text(text) => state.push.pasted(&text, query.id.as_deref(), dry_run).await?,
+        JsonOrText::Text(text) => state.push.pasted(&text, query.id.as_deref(), dry_run.0).await?,
         JsonOrText::Json(mut body) => {
-            if let Some(object) = body.as_object_mut().filter(|_| dry_run) {
-                object.insert("dry_run".to_owned(), true.into());
-            }
+            dry_run.set_in(&mut body);
             state.push.signal(&body).await?
         }
     }))
@@ -91,6 +87,7 @@ pub(super) async fn signal(
     security(("ingest" = [])),
     params(
         ("id" = String, Path, description = "Id of the signal", example = "model_001"),
+        ("dry_run" = Option<bool>, Query, description = "Only validate: nothing is published", example = true),
     ),
     request_body(content = EndRequest, description = "At most 64 KiB"),
     responses((status = 200, body = Answered<SignalAnswer>, description = "The signal has this state"), Refuses<404>, Refuses<409>, Refuses<422>),
@@ -99,9 +96,11 @@ pub(super) async fn update(
     _: WriteAccess,
     State(state): State<AppState>,
     id: Result<Path<String>, PathRejection>,
-    JsonBody(body): JsonBody<SMALL>,
+    dry_run: DryRun,
+    JsonBody(mut body): JsonBody<SMALL>,
 ) -> Result<Json<Answered<SignalAnswer>>, ApiError> {
     let Path(id) = id?;
+    dry_run.set_in(&mut body);
     Ok(Json(state.push.update(&id, &body).await?))
 }
 

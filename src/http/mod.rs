@@ -32,6 +32,7 @@ mod params;
 mod presence;
 pub mod protocol;
 mod reads;
+mod recomputations;
 mod reload;
 mod replay;
 mod requests;
@@ -46,6 +47,7 @@ mod tokens;
 mod webhooks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -61,7 +63,7 @@ use crate::notify::Notices;
 use crate::pipeline::Feeds;
 use crate::record::LogKey;
 use crate::store::Reader;
-use crate::telemetry::{Metrics, Readiness, SourceStates};
+use crate::telemetry::{Metrics, Readiness, Recomputations, SourceStates};
 use crate::transport::Gateway;
 use crate::transport::events::PublishedTypes;
 
@@ -131,6 +133,10 @@ pub struct AppState {
     pub cluster: Option<ClusterHandle>,
     /// The notices about signals.
     pub notices: Notices,
+    /// The comparisons of the last days' live signals with a backtest over their kept ticks.
+    pub recomputations: Recomputations,
+    /// How long ticks are kept; zero while no day is compared.
+    pub tick_retention: Duration,
     /// The key that signs checkpoints of the log.
     pub log_key: Arc<LogKey>,
     /// The wall clock.

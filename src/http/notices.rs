@@ -11,6 +11,7 @@ use super::body::{JsonBody, SMALL};
 use super::describe::Refuses;
 use super::error::ApiError;
 use super::ingest::WriteAccess;
+use super::params::DryRun;
 use super::requests::LineRequest;
 use crate::domain::iso;
 
@@ -35,15 +36,17 @@ pub(super) struct LineAnswer {
     path = "/api/test-line",
     operation_id = "test_line",
     security(("ingest" = [])),
+    params(("dry_run" = Option<bool>, Query, description = "Only validate: nothing is sent", example = true)),
     request_body(content = LineRequest, description = "At most 64 KiB"),
     responses((status = 200, body = LineAnswer, description = "LINE has taken the message"), Refuses<422>),
 )]
 pub(super) async fn test_line(
     _: WriteAccess,
     State(state): State<AppState>,
+    dry_run: DryRun,
     JsonBody(body): JsonBody<SMALL>,
 ) -> Result<Json<LineAnswer>, ApiError> {
-    send(&state, &body, "Test message sent to LINE").await
+    send(&state, dry_run, body, "Test message sent to LINE").await
 }
 
 /// Sends a signal to LINE.
@@ -56,29 +59,41 @@ pub(super) async fn test_line(
     path = "/api/send-line-notification",
     operation_id = "send_line_notification",
     security(("ingest" = [])),
+    params(("dry_run" = Option<bool>, Query, description = "Only validate: nothing is sent", example = true)),
     request_body(content = LineRequest, description = "At most 64 KiB"),
     responses((status = 200, body = LineAnswer, description = "LINE has taken the message"), Refuses<422>),
 )]
 pub(super) async fn send_line_notification(
     _: WriteAccess,
     State(state): State<AppState>,
+    dry_run: DryRun,
     JsonBody(body): JsonBody<SMALL>,
 ) -> Result<Json<LineAnswer>, ApiError> {
     if body.get("signal").is_none_or(Value::is_null) {
         return Err(ApiError::BadRequest("Signal data required".to_owned()));
     }
-    send(&state, &body, "LINE notification sent").await
+    send(&state, dry_run, body, "LINE notification sent").await
 }
 
-async fn send(state: &AppState, body: &Value, message: &'static str) -> Result<Json<LineAnswer>, ApiError> {
+async fn send(
+    state: &AppState,
+    dry_run: DryRun,
+    mut body: Value,
+    message: &'static str,
+) -> Result<Json<LineAnswer>, ApiError> {
+    dry_run.set_in(&mut body);
     let signal = body.get("signal").filter(|signal| !signal.is_null());
     let (signal, dry_run) = match signal {
-        Some(_) => state.push.described_signal(body).map(|(signal, dry_run)| (Some(signal), dry_run))?,
-        None => (None, false),
+        Some(_) => state.push.described_signal(&body).map(|(signal, dry_run)| (Some(signal), dry_run))?,
+        None => (None, dry_run.0),
     };
     if !dry_run {
         state.notices.send_line(signal.as_ref()).await?;
     }
-    let message = if dry_run { "The signal is valid; nothing was sent" } else { message };
+    let message = match (dry_run, &signal) {
+        (true, Some(_)) => "The signal is valid; nothing was sent",
+        (true, None) => "Nothing was sent",
+        (false, _) => message,
+    };
     Ok(Json(LineAnswer { dry_run, message, success: true, timestamp: iso((state.clock)()) }))
 }

@@ -3,6 +3,7 @@
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;
+use serde_json::Value;
 
 use super::AppState;
 use super::error::ApiError;
@@ -13,6 +14,10 @@ use crate::transport::command::short;
 
 /// Maximum number of unknown parameters that an answer names.
 const MAX_UNKNOWN: usize = 8;
+
+const DRY_RUN: &str = "dry_run";
+/// Maximum number of edits by which a misspelt `dry_run` differs.
+const MAX_EDITS: usize = 2;
 
 /// The query as it was sent, or the error of parsing it.
 pub(crate) type RawQuery = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -27,6 +32,43 @@ pub(super) fn dry_run(sent: Option<&str>) -> Result<bool, ApiError> {
         Some("" | "true" | "1") => Ok(true),
         Some(_) => Err(ApiError::BadRequest("dry_run must be true or false".to_owned())),
     }
+}
+
+/// Whether the query of a writing route has `dry_run`. Other parameters are ignored, because pushers send their own, but a
+/// misspelt `dry_run` is an error: it must not write what was only to be validated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DryRun(pub(super) bool);
+
+impl FromRequestParts<AppState> for DryRun {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
+        let (named, others): (Vec<_>, Vec<_>) = pairs.iter().partition(|(name, _)| name == DRY_RUN);
+        let misspelt = others.iter().filter(|(name, _)| is_almost_dry_run(name)).take(MAX_UNKNOWN);
+        let faults: Vec<_> =
+            misspelt.map(|(name, _)| Fault::new(name, "is not a parameter here: did you mean dry_run?")).collect();
+        match named[..] {
+            _ if !faults.is_empty() => Err(ApiError::of_faults(faults)),
+            [] => Ok(Self(false)),
+            [(_, value)] => dry_run(Some(value)).map(Self),
+            _ => Err(ApiError::BadRequest("dry_run must be sent once".to_owned())),
+        }
+    }
+}
+
+impl DryRun {
+    /// Sets `dry_run` in the body if the query has it.
+    pub(super) fn set_in(self, body: &mut Value) {
+        if let Some(object) = body.as_object_mut().filter(|_| self.0) {
+            object.insert(DRY_RUN.to_owned(), true.into());
+        }
+    }
+}
+
+/// Whether a name differs from `dry_run` by at most two edits: `dry_rum`, `dryRun`, `dry-run`.
+fn is_almost_dry_run(name: &str) -> bool {
+    strsim::levenshtein(&name.to_ascii_lowercase(), DRY_RUN) <= MAX_EDITS
 }
 
 /// Proof that the request has read access.

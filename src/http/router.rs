@@ -12,7 +12,8 @@ use super::error::ApiError;
 use super::mcp::AgentInterface;
 use super::{
     AppState, admin, cluster, console, detections, document, history, ingest, killzones, log, market, mcp, notices,
-    observe, ops, outcomes, overview, presence, reload, replay, sources, start, stats, stream, tokens, webhooks,
+    observe, ops, outcomes, overview, presence, recomputations, reload, replay, sources, start, stats, stream, tokens,
+    webhooks,
 };
 
 const MARKET: Group = ("Signals and prices", "Pushing and reading, for every dashboard and every client.");
@@ -78,6 +79,7 @@ fn described(state: &AppState) -> OpenApiRouter<AppState> {
     let operations = OpenApiRouter::new()
         .routes(limited(routes!(overview::overview)))
         .routes(limited(routes!(cluster::cluster)))
+        .routes(limited(routes!(recomputations::recomputations)))
         .routes(routes!(presence::users))
         .routes(routes!(admin::revoke))
         .routes(routes!(reload::reload))

@@ -33,7 +33,9 @@ use crate::transport::delayed::Delays;
 use crate::transport::lane::Fanout;
 
 mod detections;
+mod dry_run;
 mod events;
+mod recomputations;
 mod stats;
 
 const TTL: Duration = Duration::from_mins(5);
@@ -74,7 +76,13 @@ impl Server {
         let hub = Arc::new(Hub::new(recovered.position, Duration::from_mins(10), 50, metrics.clone()));
         let handle = pipeline(instruments.clone(), store.clone(), hub.clone());
         let secret = |token| Some(Secret::new(token));
-        let auth = Auth { ingest_token: secret("in"), read_token: secret("out"), read_auth, ..Auth::default() };
+        let auth = Auth {
+            admin_token: secret("admin"),
+            ingest_token: secret("in"),
+            read_token: secret("out"),
+            read_auth,
+            ..Auth::default()
+        };
         let push = Push::new(handle.clone(), instruments.clone(), Arc::new(now), metrics.clone());
         let states = SourceStates::new(&metrics);
         let (clock, settings): (WallClock, _) = (Arc::new(now), crate::config::TradingviewSettings::default());
@@ -117,6 +125,8 @@ impl Server {
             reads: ReadLimit::new(16, metrics.clone()),
             reload: Arc::new(|_| future::ready(Err("log.filter: must not be empty".to_owned())).boxed()),
             swing_length: 2,
+            recomputations: Recomputations::new(&metrics),
+            tick_retention: Duration::from_hours(7 * 24),
             stats: Arc::new(StatsCache::new(metrics.clone())),
             published: Arc::new(crate::app::published_types()),
             streams: Arc::default(),

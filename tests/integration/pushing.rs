@@ -150,6 +150,21 @@ async fn a_distance_is_refused_on_every_way_in() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn dry_run_in_the_query_ends_nothing() {
+    let server = server(&[]).await;
+    server.post("/api/signals", &json!({"id": "open", "symbol": "EURUSD", "direction": "long"})).await;
+    let end = json!({"status": "confirmed"});
+    let (status, told) = server.patch("open?dry_run=true", &end).await;
+    assert_eq!((status, &told["dry_run"], &told["status"]), (200, &json!(true), &json!("confirmed")), "{told}");
+    let (status, told) = server.patch("open?dry_rum=true", &end).await;
+    assert!(status == 400 && told["details"]["fields"]["dry_rum"].is_string(), "{told}");
+    assert_eq!(server.history("open").await.len(), 1);
+    assert_eq!(server.patch("open", &end).await.0, 200);
+    assert_eq!(server.history("open").await.len(), 2);
+    server.stop().await;
+}
+
 /// Case 34.
 #[tokio::test]
 async fn a_pasted_text_is_read_and_shown() {

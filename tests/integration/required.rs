@@ -261,6 +261,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/admin/overview",
             "/api/admin/cluster",
             "/api/admin/presence",
+            "/api/admin/recomputations",
             "/api/admin/tokens",
             "/api/v1/admin/users",
             "/api/v1/admin/subscribers",

@@ -4,6 +4,7 @@ import type { AdminLogin, Overview, PresenceOfUsers } from "../messages.ts";
 import { ADMIN_KEY as KEY, type ClusterReport } from "./api.ts";
 import { el, must, setData, setHidden, setText } from "./dom.ts";
 import * as format from "./format.ts";
+import { RecomputationsPanel } from "./recomputations.ts";
 import { SettingsPanel } from "./settings.ts";
 import { TokensPanel } from "./tokens.ts";
 
@@ -23,6 +24,7 @@ const hash = new URLSearchParams(location.hash.slice(1));
 let token = hash.get("token") ?? sessionStorage.getItem(KEY) ?? "";
 const tokens = new TokensPanel(request);
 const settings = new SettingsPanel(request);
+const recomputations = new RecomputationsPanel(request);
 let timer: ReturnType<typeof setTimeout> | undefined;
 /** Number of the last request. Answers to earlier requests are discarded. */
 let requests = 0;
@@ -219,6 +221,8 @@ async function poll(): Promise<void> {
     setHidden(must("[data-section='cluster']"), !body.cluster);
     await tokens.load();
     if (mine !== requests) return;
+    await recomputations.load();
+    if (mine !== requests) return;
     if (body.cluster) {
       const report = await ask<ClusterReport>("api/admin/cluster");
       if (mine !== requests) return;
@@ -239,6 +243,7 @@ function logOut(fault: string, kind: "refused" | "connecting"): void {
   sessionStorage.removeItem(KEY);
   tokens.clear();
   settings.clear();
+  recomputations.clear();
   setState(kind, kind === "refused" ? "Refused" : "Not logged in");
   setText(must("[data-field='fault']"), fault);
   setHidden(form, false);

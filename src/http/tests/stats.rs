@@ -130,6 +130,7 @@ async fn expensive_reads_wait_for_a_permit() {
         "/api/bars?symbol=EURUSD",
         "/api/sources",
         "/api/admin/overview",
+        "/api/admin/recomputations",
         "/signals/history",
         "/api/v1/dashboard/trade-signals",
         "/api/v1/market/quotes?symbols=EURUSD",

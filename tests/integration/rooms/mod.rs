@@ -129,7 +129,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 23] = [
             ("store", "HistoryQuery LeafProof Reader Since StoreError TreeHead"),
             (
                 "telemetry",
-                "Budget Condition LogLimit Metrics Phase Readiness Reject SourceState SourceStates SourceStatus",
+                "Budget Condition LogLimit Metrics Phase Readiness Recomputations Reject SourceState SourceStates SourceStatus",
             ),
         ],
     ),

@@ -198,6 +198,12 @@ Detections = TypedDict("Detections", {
     "levels": "list[SessionLevel]",
 })
 
+DifferenceKind: TypeAlias = 'Literal["only_live", "only_recomputed", "content", "end"]'
+"""What differs."""
+
+DifferenceReason: TypeAlias = 'Literal["late_tick", "failover", "restart", "lost_ticks", "gap", "unexplained"]'
+"""Why a live signal and its recomputation differ."""
+
 Direction: TypeAlias = 'Literal["long", "short"]'
 """The direction of a signal."""
 
@@ -717,6 +723,52 @@ class Readiness(TypedDict):
     """`ok` or `degraded`."""
 
 
+class Recomputation(TypedDict):
+    """The comparison of a day's live signals with a backtest over the ticks that were kept of it."""
+    computed_at: str
+    counts: dict[str, int]
+    """The number of differences by reason, every reason included; also of those that are not listed."""
+    day: str
+    """The day, UTC."""
+    differences: list[SignalDifference]
+    """In order of time."""
+    live: int
+    """The number of signals that were published live."""
+    problem: str | None
+    """Why the day, or a part of it, could not be recomputed."""
+    recomputed: int
+    """The number of signals that the backtest has."""
+    ticks: int
+    """The number of kept ticks of the day."""
+
+
+class Recomputations(TypedDict):
+    """The comparisons of the last days."""
+    days: list[Recomputation]
+    """The last day first; at most 31."""
+    enabled: bool
+    """Whether ticks are kept, so that days can be compared: `data.tick_retention` is not 0."""
+    retention_seconds: int
+    """How long ticks are kept, in seconds: `data.tick_retention`."""
+
+
+class RecomputedSignal(TypedDict):
+    """What is compared of a signal."""
+    confidence: float
+    """0 to 1."""
+    direction: Direction
+    ended_at: str | None
+    """When it was confirmed or invalidated."""
+    entry_price: float | None
+    invalidation: str | None
+    """Why it was invalidated: `timeout`, `stop_touched` and others."""
+    published_at: str
+    status: SignalStatus
+    """`pending` if it had not ended when the comparison did."""
+    stop_loss: float | None
+    take_profits: list[float]
+
+
 class RefusedTick(TypedDict):
     """A rejected tick. Sending it again would not help."""
     index: int
@@ -830,6 +882,21 @@ class Signal(TypedDict):
     source: str
     calibration: NotRequired[AppliedCalibration]
     """The mapping that made `confidence` of the model score, if the operator applies one."""
+
+
+class SignalDifference(TypedDict):
+    """A signal that only one side has, or that the two sides have differently."""
+    detail: str
+    """The reason as a sentence, with its times."""
+    kind: DifferenceKind
+    """`only_live` and `only_recomputed`: the other side does not have the signal; `content`: the direction, a level or the confidence differs; `end`: how the signal ended."""
+    live: RecomputedSignal | None
+    reason: DifferenceReason
+    """`late_tick`: ticks arrived in another minute than the one in which they were observed, or after the deadline of the signal; `failover`: the prices changed to another source; `restart`: the server started anew, or another node took over; `lost_ticks`: ticks could not be kept; `gap`: there were no prices for a time; `unexplained`: none of these."""
+    recomputed: RecomputedSignal | None
+    signal: str
+    """The id of the signal."""
+    symbol: str
 
 SignalId: TypeAlias = "str"
 """The id of a signal: 1 to 128 characters for a pushed one, a UUID for one of the server. Cheap to clone."""
