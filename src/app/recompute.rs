@@ -5,7 +5,6 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -163,7 +162,8 @@ fn log_result(result: &Recomputation) {
 /// Replaces the result of a day in its folder.
 fn write_result(folder: &Path, result: &Recomputation) -> io::Result<()> {
     let (file, partial) = (folder.join(RESULT_FILE), folder.join(format!("{RESULT_FILE}.partial")));
-    fs::remove_file(&partial).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+    fs::remove_file(&partial)
+        .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
     let written = || {
         let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
         new.write_all(&serde_json::to_vec(result)?)?;
@@ -192,4 +192,68 @@ fn read_result(file: &Path) -> io::Result<Recomputation> {
         return Err(io::Error::other(format!("it has more than {MAX_RESULT_BYTES} bytes")));
     }
     Ok(serde_json::from_slice(&fs::read(file)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::{DifferenceReason, parse_time};
+    use crate::telemetry::Metrics;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        parse_time(text).unwrap()
+    }
+
+    #[test]
+    fn the_previous_day_is_due_once() {
+        let (five, hour) = (Duration::from_mins(5), Duration::from_hours(1));
+        let day = |text: &str| at(&format!("{text}T00:00:00Z")).date_naive();
+        let (third, fourth) = (day("2026-01-03"), day("2026-01-04"));
+        assert_eq!(due(at("2026-01-05T00:09:59Z"), Some(third), five), None);
+        assert_eq!(due(at("2026-01-05T00:10:00Z"), Some(third), five), Some(fourth));
+        assert_eq!(due(at("2026-01-05T00:10:00Z"), Some(third), hour), None, "its last signals have not ended");
+        assert_eq!(due(at("2026-01-05T13:00:00Z"), None, five), Some(fourth));
+        assert_eq!(due(at("2026-01-05T13:00:00Z"), Some(fourth), five), None);
+        assert_eq!(due(at("2026-01-03T13:00:00Z"), Some(fourth), five), None, "the clock was set back");
+    }
+
+    fn result(day: &str) -> Recomputation {
+        Recomputation {
+            day: at(&format!("{day}T00:00:00Z")).date_naive(),
+            computed_at: at("2026-01-05T00:10:00Z"),
+            ticks: 7,
+            live: 2,
+            recomputed: 1,
+            counts: BTreeMap::from([(DifferenceReason::LateTick, 1)]),
+            differences: Vec::new(),
+            problem: None,
+        }
+    }
+
+    #[test]
+    fn results_are_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = |result: &Recomputation| {
+            let folder = ticks::day_folder(dir.path(), result.day);
+            fs::create_dir_all(&folder).unwrap();
+            // A day is listed as long as its ticks are kept.
+            fs::write(folder.join("000000000-00.jsonl.gz"), "").unwrap();
+            write_result(&folder, result).unwrap();
+            folder.join(RESULT_FILE)
+        };
+        let (older, newer, broken) = (result("2026-01-03"), result("2026-01-04"), result("2026-01-02"));
+        [&older, &newer, &older].into_iter().for_each(|result| drop(store(result)));
+        assert_eq!(fs::metadata(store(&newer)).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(store(&broken), "{").unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let results = Recomputations::new(&metrics);
+        read_results(dir.path(), &results);
+        let read: Vec<_> = results.days().iter().map(|it| it.as_ref().clone()).collect();
+        assert_eq!(read, [newer, older]);
+        assert_eq!(metrics.recompute_differences.with_label_values(&["late_tick"]).get(), 1);
+    }
 }

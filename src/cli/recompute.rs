@@ -11,8 +11,8 @@ use clap::Args;
 use super::log::LogLocation;
 use super::{EXIT_FAILURE, EXIT_OK};
 use crate::backtest::{RecomputeOptions, recompute};
-use crate::config::{Problem, Settings};
-use crate::domain::{DifferenceReason, Recomputation, SourceName, iso};
+use crate::config::Settings;
+use crate::domain::{DifferenceReason, InstrumentsError, Recomputation, SourceName, iso};
 use crate::store::{self, StoreError, StoredDayQuery};
 use crate::ticks;
 
@@ -36,9 +36,9 @@ pub struct RecomputeCommand {
 /// Why a recomputation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecomputeCommandError {
-    /// The settings name no usable instruments.
+    /// The instruments of the settings cannot be used.
     #[error(transparent)]
-    Settings(#[from] Problem),
+    Instruments(#[from] InstrumentsError),
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
