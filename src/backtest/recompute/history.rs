@@ -47,6 +47,15 @@ struct SymbolHistory {
     minutes: BTreeMap<DateTime<Utc>, LatePrice>,
 }
 
+/// Ticks that could not be kept.
+#[derive(Debug)]
+struct LostTicks {
+    from: DateTime<Utc>,
+    /// When the next tick was kept; `None` when none was.
+    to: Option<DateTime<Utc>>,
+    ticks: u64,
+}
+
 /// What happened while ticks were kept.
 #[derive(Debug, Default)]
 pub(super) struct History {
@@ -55,7 +64,7 @@ pub(super) struct History {
     /// Whether the first entry says that a server began to keep ticks.
     pub(super) begins_with_start: bool,
     began: Vec<DateTime<Utc>>,
-    lost: Vec<(DateTime<Utc>, u64)>,
+    lost: Vec<LostTicks>,
     symbols: BTreeMap<Symbol, SymbolHistory>,
 }
 
@@ -67,9 +76,12 @@ impl History {
             self.first = Some(entry.at());
             self.begins_with_start = matches!(entry, KeptEntry::Began(_));
         }
+        if let Some(lost) = self.lost.last_mut() {
+            lost.to.get_or_insert(entry.at());
+        }
         match entry {
             KeptEntry::Began(at) => note(&mut self.began, *at),
-            KeptEntry::Lost(at, ticks) => note(&mut self.lost, (*at, *ticks)),
+            KeptEntry::Lost(at, ticks) => note(&mut self.lost, LostTicks { from: *at, to: None, ticks: *ticks }),
             KeptEntry::Tick(used) => self.push_tick(used, overlap, instruments),
         }
     }
@@ -133,11 +145,11 @@ impl History {
         self.began.iter().copied().filter(|at| (from..=to).contains(at)).max()
     }
 
-    /// Returns when ticks were first lost in a span, and how many.
+    /// Returns since when ticks were lost in a span, and how many.
     pub(super) fn lost(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Option<(DateTime<Utc>, u64)> {
-        let lost: Vec<_> = self.lost.iter().filter(|(at, _)| (from..=to).contains(at)).collect();
-        let (first, _) = lost.first()?;
-        Some((*first, lost.iter().map(|(_, ticks)| ticks).sum()))
+        let reaches_into = |lost: &&LostTicks| lost.from <= to && lost.to.is_none_or(|ended| ended >= from);
+        let lost: Vec<_> = self.lost.iter().filter(reaches_into).collect();
+        Some((lost.first()?.from, lost.iter().map(|lost| lost.ticks).sum()))
     }
 
     /// Returns the last span without prices that reaches into another span; its end is `None` when no price came after it.
@@ -168,5 +180,30 @@ fn is_gap(last: DateTime<Utc>, next: DateTime<Utc>, symbol: &Symbol, instruments
 fn note<T>(noted: &mut Vec<T>, event: T) {
     if noted.len() < MAX_NOTED {
         noted.push(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Feed, Quote, Tick, parse_time};
+
+    #[test]
+    fn ticks_are_lost_until_the_next_one() {
+        let at = |hour: u32| parse_time(&format!("2026-01-14T{hour:02}:00:00Z")).unwrap();
+        let instruments = Instruments::new(Instruments::documented()).unwrap();
+        let mut history = History::default();
+        let mut push = |entry| history.push(&entry, TimeDelta::zero(), &instruments);
+        let (symbol, source, quote) = (Symbol::new("EURUSD"), SourceName::new("oanda"), Quote::Last(1.1));
+        let tick = Tick { symbol, quote, volume: None, observed_at: at(14), feed: Feed::Live, source };
+        push(KeptEntry::Lost(at(10), 5));
+        push(KeptEntry::Lost(at(11), 7));
+        push(KeptEntry::Tick(UsedTick { tick, received_at: at(14) }));
+        push(KeptEntry::Lost(at(20), 1));
+        let lost = |from, to| history.lost(at(from), at(to));
+        assert_eq!(lost(12, 13), Some((at(11), 7)), "all this time");
+        assert_eq!(lost(8, 13), Some((at(10), 12)));
+        assert_eq!([lost(8, 9), lost(15, 19)], [None, None]);
+        assert_eq!(lost(22, 23), Some((at(20), 1)), "no tick was kept since");
     }
 }
