@@ -86,11 +86,12 @@ pub(super) fn spawn(settings: &Settings, gateway: &Gateway, results: &Recomputat
 impl RecomputeJob {
     async fn run_nightly(mut self, wall: WallClock) {
         sleep(AFTER_START).await;
-        let mut last = self.results.days().first().map(|result| result.day);
+        let mut last = None;
         loop {
             let now = wall();
-            if let Some(day) = due(now, last, self.options.ttl) {
-                // Also after a failure: the next attempt is that of the next day, or of the next start.
+            let is_new = |day: &NaiveDate| last != Some(*day) && self.results.days().iter().all(|it| it.day != *day);
+            if let Some(day) = due(now, self.options.ttl).filter(is_new) {
+                // Also after a failure: the next attempt is that of the next start.
                 last = Some(day);
                 self.options = RecomputeOptions { day, now, ..self.options };
                 let job = self.clone();
@@ -126,20 +127,22 @@ impl RecomputeJob {
                 let file = folder.join(RESULT_FILE);
                 warn!(file = %file.display(), %error, "the recomputation of the day is not stored, and is made again after a restart");
             }
-            self.results.add(result);
+            // Of a day without prices and signals, such as a Saturday, there is nothing to show.
+            if result.ticks > 0 || result.live > 0 {
+                self.results.add(result);
+            }
             Ok(())
         })
         .await?
     }
 }
 
-/// Returns the day that is to be recomputed now; `last` is the last one that was.
-fn due(now: DateTime<Utc>, last: Option<NaiveDate>, ttl: Duration) -> Option<NaiveDate> {
-    let day = now.date_naive().pred_opt()?;
+/// Returns the previous day, once it can be recomputed.
+fn due(now: DateTime<Utc>, ttl: Duration) -> Option<NaiveDate> {
     let midnight = now.date_naive().and_hms_opt(0, 0, 0)?.and_utc();
     // The last signals of the day have ended by then.
     let after = AFTER_MIDNIGHT.max(TimeDelta::from_std(ttl).ok()? + TimeDelta::minutes(5));
-    (now >= midnight + after && last.is_none_or(|last| last < day)).then_some(day)
+    (now >= midnight + after).then(|| now.date_naive().pred_opt()).flatten()
 }
 
 fn log_result(result: &Recomputation) {
@@ -209,16 +212,18 @@ mod tests {
     }
 
     #[test]
-    fn the_previous_day_is_due_once() {
+    fn a_day_is_due_when_its_signals_have_ended() {
         let (five, hour) = (Duration::from_mins(5), Duration::from_hours(1));
-        let day = |text: &str| at(&format!("{text}T00:00:00Z")).date_naive();
-        let (third, fourth) = (day("2026-01-03"), day("2026-01-04"));
-        assert_eq!(due(at("2026-01-05T00:09:59Z"), Some(third), five), None);
-        assert_eq!(due(at("2026-01-05T00:10:00Z"), Some(third), five), Some(fourth));
-        assert_eq!(due(at("2026-01-05T00:10:00Z"), Some(third), hour), None, "its last signals have not ended");
-        assert_eq!(due(at("2026-01-05T13:00:00Z"), None, five), Some(fourth));
-        assert_eq!(due(at("2026-01-05T13:00:00Z"), Some(fourth), five), None);
-        assert_eq!(due(at("2026-01-03T13:00:00Z"), Some(fourth), five), None, "the clock was set back");
+        let fourth = Some(at("2026-01-04T00:00:00Z").date_naive());
+        for (time, ttl, day) in [
+            ("2026-01-05T00:09:59Z", five, None),
+            ("2026-01-05T00:10:00Z", five, fourth),
+            ("2026-01-05T23:59:59Z", five, fourth),
+            ("2026-01-05T01:04:59Z", hour, None),
+            ("2026-01-05T01:05:00Z", hour, fourth),
+        ] {
+            assert_eq!(due(at(time), ttl), day, "{time}");
+        }
     }
 
     fn result(day: &str) -> Recomputation {

@@ -63,6 +63,7 @@ pub(super) struct History {
     pub(super) first: Option<DateTime<Utc>>,
     /// Whether the first entry says that a server began to keep ticks.
     pub(super) begins_with_start: bool,
+    /// The later starts.
     began: Vec<DateTime<Utc>>,
     lost: Vec<LostTicks>,
     symbols: BTreeMap<Symbol, SymbolHistory>,
@@ -75,6 +76,10 @@ impl History {
         if self.first.is_none() {
             self.first = Some(entry.at());
             self.begins_with_start = matches!(entry, KeptEntry::Began(_));
+            // The plays begin anew with it, too.
+            if self.begins_with_start {
+                return;
+            }
         }
         if let Some(lost) = self.lost.last_mut() {
             lost.to.get_or_insert(entry.at());

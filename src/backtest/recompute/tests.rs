@@ -211,7 +211,7 @@ fn one_day_before_replaces_a_long_run() {
 /// Returns the ticks of [`walk`], each 20 to 400 ms late.
 fn late() -> Vec<UsedTick> {
     let mut numbers = Numbers(7);
-    let mut ticks = walk("2026-01-13T00:00:00Z");
+    let mut ticks = walk("2026-01-13T16:00:00Z");
     for used in &mut ticks {
         used.received_at += TimeDelta::milliseconds(20 + (numbers.next() * 380.0) as i64);
     }
@@ -231,7 +231,7 @@ fn latency_alone_is_late_ticks() {
 
 #[test]
 fn times_of_wrong_clocks_do_not_count() {
-    let ticks = walk("2026-01-13T00:00:00Z").into_iter().enumerate().map(|(n, mut used)| {
+    let ticks = walk("2026-01-13T16:00:00Z").into_iter().enumerate().map(|(n, mut used)| {
         // One source has its clock in another time zone, one is delayed by its provider.
         match n % 4 {
             0 => used.tick.observed_at += TimeDelta::hours(2),
@@ -247,7 +247,7 @@ fn times_of_wrong_clocks_do_not_count() {
 
 #[test]
 fn a_new_engine_is_a_restart() {
-    let ticks = walk("2026-01-13T00:00:00Z");
+    let ticks = walk("2026-01-13T16:00:00Z");
     let mut server = Server::new(&options(), ticks[0].received_at);
     // In the life of every signal: that its entry was traded is forgotten.
     let mut begins = BTreeSet::new();
@@ -270,7 +270,7 @@ fn without_some(server: &Server) -> impl Iterator<Item = KeptEntry> {
 
 #[test]
 fn missing_ticks_are_lost_or_a_gap() {
-    let server = Server::run(&options(), &walk("2026-01-13T00:00:00Z"));
+    let server = Server::run(&options(), &walk("2026-01-13T16:00:00Z"));
     let lost = KeptEntry::Lost(clock("09:00:00"), 160);
     let (before, after): (Vec<_>, Vec<_>) = without_some(&server).partition(|entry| entry.at() < lost.at());
     let result = server.recomputed_from(before.into_iter().chain([lost]).chain(after));
@@ -286,7 +286,7 @@ fn missing_ticks_are_lost_or_a_gap() {
 #[test]
 fn old_times_of_another_source_are_a_failover() {
     let mut ticks = Vec::new();
-    for used in walk("2026-01-13T00:00:00Z") {
+    for used in walk("2026-01-13T16:00:00Z") {
         let other = UsedTick { received_at: used.received_at + TimeDelta::seconds(4), ..used.clone() };
         let minute = used.received_at.timestamp() / 60 % 60;
         let price = used.tick.quote.mid() + 0.0006;
@@ -313,7 +313,7 @@ fn old_times_of_another_source_are_a_failover() {
 
 #[test]
 fn changed_signals_are_unexplained() {
-    let mut server = Server::run(&options(), &walk("2026-01-13T00:00:00Z"));
+    let mut server = Server::run(&options(), &walk("2026-01-13T16:00:00Z"));
     let day = options().of_day();
     let ids: Vec<_> =
         server.signals.values().filter(|it| day.contains(&it.entry_time)).map(|it| it.id.clone()).collect();
@@ -343,7 +343,7 @@ fn changed_signals_are_unexplained() {
 
 #[test]
 fn signals_before_the_first_tick_are_left_out() {
-    let server = Server::run(&options(), &walk("2026-01-13T00:00:00Z"));
+    let server = Server::run(&options(), &walk("2026-01-13T16:00:00Z"));
     let noon = clock("12:00:00");
     let began = KeptEntry::Began(noon);
     let entries = std::iter::once(began).chain(server.kept.iter().filter(|entry| entry.at() >= noon).cloned());
@@ -359,7 +359,7 @@ fn signals_before_the_first_tick_are_left_out() {
 
 #[test]
 fn signals_of_other_prices_are_left_out() {
-    let mut server = Server::run(&options(), &walk("2026-01-13T00:00:00Z"));
+    let mut server = Server::run(&options(), &walk("2026-01-13T16:00:00Z"));
     let gold = server.signals.values().find(|it| it.entry_time > clock("03:00:00")).unwrap().clone();
     let gold = Signal { id: SignalId::new("gold").unwrap(), symbol: Symbol::new("XAUUSD"), ..gold };
     server.signals.insert(gold.id.clone(), gold);
@@ -376,7 +376,7 @@ fn signals_of_other_prices_are_left_out() {
 
 #[test]
 fn an_unreadable_file_is_a_problem() {
-    let server = Server::run(&options(), &walk("2026-01-13T00:00:00Z"));
+    let server = Server::run(&options(), &walk("2026-01-13T16:00:00Z"));
     let (before, after): (Vec<_>, Vec<_>) = without_some(&server).partition(|entry| entry.at() < clock("09:00:00"));
     let broken = std::iter::once_with(|| Err(io::Error::other("a.gz: corrupt")));
     let entries = before.into_iter().map(Ok).chain(broken).chain(after.into_iter().map(Ok));
