@@ -204,8 +204,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::{DifferenceReason, parse_time};
+    use crate::domain::{DifferenceReason, Feed, Instruments, Quote, SetupRules, Symbol, Tick, UsedTick, parse_time};
+    use crate::store::{Options, Store};
     use crate::telemetry::Metrics;
+    use crate::ticks::{Keeper, KeeperOptions};
 
     fn at(text: &str) -> DateTime<Utc> {
         parse_time(text).unwrap()
@@ -251,7 +253,9 @@ mod tests {
             folder.join(RESULT_FILE)
         };
         let (older, newer, broken) = (result("2026-01-03"), result("2026-01-04"), result("2026-01-02"));
-        [&older, &newer, &older].into_iter().for_each(|result| drop(store(result)));
+        for result in [&older, &newer, &older] {
+            store(result);
+        }
         assert_eq!(fs::metadata(store(&newer)).unwrap().permissions().mode() & 0o777, 0o600);
         fs::write(store(&broken), "{").unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
@@ -260,5 +264,70 @@ mod tests {
         let read: Vec<_> = results.days().iter().map(|it| it.as_ref().clone()).collect();
         assert_eq!(read, [newer, older]);
         assert_eq!(metrics.recompute_differences.with_label_values(&["late_tick"]).get(), 1);
+    }
+
+    async fn keep_a_tick(dir: &Path, received_at: DateTime<Utc>, metrics: &Arc<Metrics>) {
+        let (keeper, task) = Keeper::new(KeeperOptions {
+            dir: dir.to_owned(),
+            retention: Duration::from_hours(100),
+            max_bytes: KeeperOptions::MAX_BYTES,
+            low_space: Box::new(|| None),
+            clock: Arc::new(move || received_at),
+            metrics: metrics.clone(),
+        });
+        let (symbol, source, quote) = (Symbol::new("EURUSD"), SourceName::new("push"), Quote::Last(1.1));
+        let tick = Tick { symbol, quote, volume: None, observed_at: received_at, feed: Feed::Live, source };
+        keeper.begin(received_at);
+        keeper.keep(vec![UsedTick { tick, received_at }]);
+        drop(keeper);
+        task.run().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_night_stores_and_shows_its_result() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (noon, night) = (at("2026-01-05T12:00:00Z"), at("2026-01-06T00:10:00Z"));
+        keep_a_tick(dir.path(), noon, &metrics).await;
+        let options = Options {
+            signal_retention: Duration::from_hours(24),
+            bar_retention: Duration::from_hours(24),
+            recent_since: noon,
+            messages_per_user: 1,
+            message_retention: Duration::from_hours(24),
+            max_messages: 1,
+            message_type: super::super::message_type,
+            upgrade_backup: false,
+            clock: || DateTime::UNIX_EPOCH,
+        };
+        let (store, _) = Store::open(dir.path(), options, metrics.clone()).unwrap();
+        let mut job = RecomputeJob {
+            dir: dir.path().to_owned(),
+            options: RecomputeOptions {
+                day: noon.date_naive(),
+                instruments: Arc::new(Instruments::new(Instruments::documented()).unwrap()),
+                ttl: Duration::from_mins(5),
+                rules: SetupRules::default(),
+                clustered: false,
+                now: night,
+            },
+            recent_since: Some(noon),
+            replay_window: Duration::from_hours(24),
+            log: store.reader(),
+            results: Recomputations::new(&metrics),
+            stopping: CancellationToken::new(),
+        };
+        job.clone().run().await.unwrap();
+        let read = Recomputations::new(&metrics);
+        read_results(dir.path(), &read);
+        for results in [&job.results, &read] {
+            let results = results.days();
+            let [result] = &results[..] else { panic!("{results:?}") };
+            assert_eq!((result.day, result.ticks, result.counts.len()), (noon.date_naive(), 1, 0));
+            assert_eq!(result.computed_at, night);
+        }
+        job.options.day = at("2026-01-04T00:00:00Z").date_naive();
+        job.clone().run().await.unwrap();
+        assert_eq!(job.results.days().len(), 1, "nothing happened on a Sunday");
     }
 }

@@ -118,7 +118,9 @@ impl Server {
     /// Returns a server over these ticks.
     fn run(options: &RecomputeOptions, ticks: &[UsedTick]) -> Self {
         let mut server = Self::new(options, ticks[0].received_at);
-        ticks.iter().for_each(|used| server.push(used));
+        for used in ticks {
+            server.push(used);
+        }
         server
     }
 
@@ -191,7 +193,9 @@ fn a_steady_server_equals_its_backtest() {
     for timers in [0, 5] {
         let mut server = Server::new(&options(), ticks[0].received_at);
         server.timers = Duration::from_millis(timers);
-        ticks.iter().for_each(|used| server.push(used));
+        for used in &ticks {
+            server.push(used);
+        }
         let result = server.recomputed();
         assert!(result.live >= 12 && result.recomputed == result.live, "{result:?}");
         assert_eq!((result.differences, result.problem), (Vec::new(), None));
