@@ -48,14 +48,15 @@ impl Comparison<'_> {
             let mut astray: Option<DateTime<Utc>> = None;
             for (at, id) in signals {
                 let live = self.live.get(&id);
-                if self.difference(live, find(&self.played.arrived, &id)).is_none() {
-                    astray = None;
-                } else {
+                let follows = self.difference(live, find(&self.played.arrived, &id)).is_none();
+                if !follows {
                     astray.get_or_insert(at);
+                } else if live.is_some() {
+                    astray = None;
                 }
                 let observed = find(&self.played.observed, &id);
                 let Some(kind) = self.difference(live, observed) else { continue };
-                let (reason, detail) = self.reason(&symbol, (&id, at), live, astray);
+                let (reason, detail) = self.reason(&symbol, (&id, at), live, astray.filter(|_| !follows));
                 let difference = Difference {
                     signal: id,
                     symbol: symbol.clone(),
@@ -105,7 +106,8 @@ impl Comparison<'_> {
     ) -> (DifferenceReason, String) {
         let memory = TimeDelta::from_std(setup_memory(&self.options.rules, self.options.ttl)).unwrap_or_default();
         let sides = [live, find(&self.played.observed, id)].into_iter().flatten();
-        let end = sides.map(|signal| signal.updated_at.max(signal.accepted_at)).max().unwrap_or(at);
+        let ends = |signal: &Signal| if signal.state.is_pending() { signal.expires_at } else { signal.updated_at };
+        let end = sides.map(ends).max().unwrap_or(at);
         let Some(astray) = astray else {
             let unmixed = self.difference(live, find(&self.played.unmixed, id));
             if unmixed.is_none()
