@@ -13,6 +13,7 @@ mod gauges;
 mod login_keys;
 mod lookup;
 mod notices;
+mod recompute;
 mod reload;
 mod sources;
 mod ticks;
@@ -190,6 +191,7 @@ impl App {
         let writer = WriterSide::new(settings, &gateway, &states, &feeds, &wall, &disk)?;
         let cluster = writer.start(joined, store.clone(), recovered, requests)?;
         idle.spawn(&gateway, &notices, cluster.as_ref());
+        recompute::spawn(settings, &gateway, &recomputations, wall.clone());
         let (listener_stop, watched) = (Stop::default(), states.clone());
         let alert = TradingView::new(push.clone(), instruments.clone(), wall.clone(), metrics.clone(), states.clone());
         let reads = ReadLimit::new(settings.limits.concurrent_reads, metrics.clone());

@@ -42,8 +42,8 @@
 //! | [`http`] | routes, the descriptions of routes and streams, ingest, history, the public stream, operations, the console, the interface for agents | transport (messages, descriptions, server-sent events, long polling), engine (its detectors), hub, store (reading), pipeline (its handle), ingest, auth, cluster (its state), config, domain, listener (the peer), notify (its states, LINE), record (its checkpoints), telemetry |
 //! | [`alerts`] | alerts to the operator, and their webhook | config (secrets), domain, sources (TLS), telemetry |
 //! | [`notify`] | notices about signals to Telegram, LINE, Discord, Slack, ntfy, e-mail and a webhook | alerts (its client and signer), config, domain, hub (its seam for delivery), pipeline (its handle), sources (TLS, texts), store (reading), telemetry, transport (the signal's object) |
-//! | [`backtest`] | runs recordings through the engine's rules; calibrates the scores of recorded outcomes | domain, engine, recordings |
-//! | [`cli`] | the command line | auth, backtest, cluster (its commands), config, domain, notify (its test), record (its checkpoints), recordings (their summary), sources (the list of providers), store |
+//! | [`backtest`] | runs recordings through the engine's rules; calibrates the scores of recorded outcomes; compares live signals with a backtest over the kept ticks | domain, engine, recordings |
+//! | [`cli`] | the command line | auth, backtest, cluster (its commands), config, domain, notify (its test), record (its checkpoints), recordings (their summary), sources (the list of providers), store, ticks (reading) |
 //! | [`app`] | builds and connects the rooms | all |
 //!
 //! `tests/integration/rooms/` checks these dependencies, item by item.

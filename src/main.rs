@@ -46,6 +46,9 @@ fn run(cli: &Cli) -> Result<u8, u8> {
             };
             command.run(&location, &mut io::stdout().lock()).map_err(failed)
         }
+        Command::Recompute(command) => {
+            command.run(&load()?.settings, clock::wall(), &mut io::stdout().lock()).map_err(failed)
+        }
         Command::Token(command) => {
             let settings = load()?.settings;
             if let Some(done) = command.on_stored(&settings.data.dir, clock::wall, &mut io::stdout()) {

@@ -1,4 +1,5 @@
-//! Backtests: run recordings through the engine, without a server; and calibration, from what came of signals.
+//! Backtests: run recordings through the engine, without a server; calibration, from what came of signals; and the comparison of
+//! live signals with a backtest over the ticks that were kept.
 
 mod bars;
 mod calibration;
@@ -7,6 +8,7 @@ mod html;
 mod lookahead;
 mod overfitting;
 mod price_line;
+mod recompute;
 mod report;
 mod results;
 mod run;
@@ -17,6 +19,7 @@ use std::path::Path;
 pub use calibration::{CalibrationOptions, CalibrationReport};
 pub use events::{EventsOptions, EventsReport, detector_events};
 pub use lookahead::{LookaheadOptions, LookaheadReport, lookahead_check};
+pub use recompute::{RecomputeOptions, recompute};
 pub use report::{BacktestReport, FileReport};
 pub use run::{BacktestRun, RunOptions, run};
 pub use sweep::{GridError, SweepError, SweepReport, SweptSetting, Variant, grid, spread_sensitivity, sweep};

@@ -8,6 +8,7 @@ mod health;
 mod log;
 mod notify;
 mod progress;
+mod recompute;
 mod stored_tokens;
 mod token;
 mod witness;
@@ -26,6 +27,7 @@ pub use doctor::DoctorCommand;
 pub use health::{HealthCommand, Unhealthy};
 pub use log::{CommandError, LogCommand};
 pub use notify::{NotifyCommand, NotifyCommandError};
+pub use recompute::{RecomputeCommand, RecomputeCommandError};
 pub use stored_tokens::TokenCommandError;
 pub use token::{NoSecret, TokenCommand, token};
 pub use witness::{WitnessCommand, WitnessError};
@@ -103,6 +105,13 @@ pub enum Command {
     /// applied before --write makes a file of the mapping and setups.calibration names it.
     #[command(after_help = "Examples:\n  orion-server calibrate\n  orion-server calibrate --write calibration.json")]
     Calibrate(CalibrateCommand),
+    /// Compare the live signals of a day with a backtest over the ticks that the server kept of it
+    ///
+    /// What the server does each night for the previous day, also beside a running server; changes nothing. Each signal of the
+    /// setups that a backtest does not have, or has otherwise, is listed with the reason: late ticks, a failover, a restart, lost
+    /// ticks or a gap. Exits with 1 when nothing explains a difference.
+    #[command(after_help = recompute::EXAMPLE)]
+    Recompute(RecomputeCommand),
     /// Make a user token, for dashboards with private streams; or make, list and revoke stored tokens
     ///
     /// With --user it prints a token that is signed with `ORION_JWT_SECRET`, and nothing else. Stored tokens need no such secret.
@@ -286,6 +295,16 @@ mod tests {
             "backtest a.csv --events e.json --lookahead-check",
             "backtest a.csv --lookahead-check --html r.html",
         ] {
+            assert_eq!(command(line), Err(EXIT_CONFIG), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_day_of_a_recomputation_is_a_date() {
+        for line in ["recompute", "recompute 2026-11-27 --json - --dir /data"] {
+            assert!(matches!(command(line), Ok(Command::Recompute(_))), "{line}");
+        }
+        for line in ["recompute yesterday", "recompute 2026-02-30", "recompute 2026-11-27 2026-11-28"] {
             assert_eq!(command(line), Err(EXIT_CONFIG), "{line}");
         }
     }

@@ -61,7 +61,9 @@ pub use outcome::{NetResult, OutcomeClass, Progress, TradeOutcome, shares};
 pub use presence::Presence;
 pub use price::{DayRange, Feed, PriceUpdate, Quality, Quote, SourceName, Tick, TickFault, UsedTick};
 pub use protocol::PROTOCOL;
-pub use recomputation::{Difference, DifferenceKind, DifferenceReason, KeptEntry, Recomputation, RecomputedSignal};
+pub use recomputation::{
+    Difference, DifferenceKind, DifferenceReason, KeptEntry, Recomputation, RecomputedSignal, StoredDay,
+};
 pub use recording::{
     BarLabel, ColumnChoice, ColumnNames, ColumnRole, DateOrder, PriceSide, RecordingOptions, Spread, Timezone,
     UnknownTimezone, parse_offset,

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Direction, Signal, SignalId, SignalState, Symbol, UsedTick};
+use super::{Bar, Direction, Signal, SignalId, SignalState, Symbol, UsedTick};
 
 /// An entry of the kept ticks, in the order of arrival.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,16 @@ pub enum KeptEntry {
     Tick(UsedTick),
     /// Ticks that made bars and could not be kept: the time of the first one, and how many.
     Lost(DateTime<Utc>, u64),
+}
+
+impl KeptEntry {
+    /// Returns when it arrived.
+    pub fn at(&self) -> DateTime<Utc> {
+        match self {
+            Self::Began(at) | Self::Lost(at, _) => *at,
+            Self::Tick(used) => used.received_at,
+        }
+    }
 }
 
 /// Why a live signal and its recomputation differ.
@@ -68,6 +78,27 @@ pub enum DifferenceKind {
     Content,
     /// How the signal ended.
     End,
+}
+
+impl DifferenceKind {
+    /// Returns the name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OnlyLive => "only_live",
+            Self::OnlyRecomputed => "only_recomputed",
+            Self::Content => "content",
+            Self::End => "end",
+        }
+    }
+}
+
+/// What the log has for the recomputation of a day.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StoredDay {
+    /// The one-minute bars before the first kept tick, oldest first for each instrument.
+    pub minutes: Vec<Bar>,
+    /// The latest state of the signals around the day, oldest first.
+    pub signals: Vec<Signal>,
 }
 
 /// What is compared of a signal.

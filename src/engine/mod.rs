@@ -30,6 +30,7 @@ pub use failover::{EngineEvent, LaneStatus};
 use outcomes::Outcomes;
 pub use outcomes::PersistScope;
 pub use rules::PriceRules;
+pub use setups::memory as setup_memory;
 use setups::watch::Watch;
 use setups::{NewSetup, Setups};
 

@@ -130,13 +130,17 @@ pub(super) fn of(
     Ok(BarsRead { bars: aggregate(minutes, interval), damaged })
 }
 
-/// Returns the minutes of every symbol that opened at or after `since`, oldest first; only those after the symbol's
-/// last simulated price.
-pub(super) fn real_minutes(connection: &Connection, since: DateTime<Utc>) -> rusqlite::Result<BarsRead> {
+/// Returns the minutes of every symbol that opened at or after `since` and before `until`, oldest first; only those after the
+/// symbol's last simulated price in this span.
+pub(super) fn real_minutes(
+    connection: &Connection,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> rusqlite::Result<BarsRead> {
     let sql = "SELECT symbol, opened_at, open, high, low, close, volume, simulated, checksum FROM bars \
-               WHERE opened_at >= ?1 ORDER BY symbol, opened_at";
+               WHERE opened_at >= ?1 AND opened_at < ?2 ORDER BY symbol, opened_at";
     let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([since.timestamp_millis()])?;
+    let mut rows = statement.query([since.timestamp_millis(), until.timestamp_millis()])?;
     let (mut minutes, mut damaged, mut first_of_symbol): (Vec<Bar>, u64, usize) = (Vec::new(), 0, 0);
     while let Some(row) = rows.next()? {
         let Some(minute) = whole(read(row), &mut damaged)? else { continue };

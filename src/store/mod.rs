@@ -37,6 +37,7 @@ mod place;
 mod proofs;
 mod queries;
 mod reader;
+mod recompute;
 mod repair;
 mod replica;
 mod row;
@@ -81,6 +82,7 @@ pub use place::{NotWritable, check_writable, foreign_filesystem, foreign_warning
 pub use proofs::LeafProof;
 pub use queries::{HistoryPage, HistoryQuery, SignalChange, Since, StateRow};
 pub use reader::Reader;
+pub use recompute::{StoredDayQuery, stored_day};
 pub use repair::{Repair, RepairMode, Repaired, repair};
 pub use replica::{LocalLog, LogHeads, ReplicaPlace, Replicated, ReplicatedBatch};
 pub use timeline::{Timeline, TimelineEntry};

@@ -22,7 +22,7 @@ use super::{
 use crate::domain::{Bar, Position, Progress, PrunedMessages, RelayedMessage, Signal, UserNote};
 
 /// How far back bars are read for the detectors of setups.
-const WARM_UP: TimeDelta = TimeDelta::days(5);
+pub(super) const WARM_UP: TimeDelta = TimeDelta::days(5);
 /// The longest trading day: 25 hours when daylight saving time ends.
 const MAX_DAY_LENGTH: TimeDelta = TimeDelta::hours(25);
 /// Maximum number of recent signals for the hub.
@@ -105,7 +105,7 @@ impl Contents {
             published,
             forgotten,
             open_records: outcomes::open(connection)?,
-            minutes: bars::real_minutes(connection, recent_since - WARM_UP)?,
+            minutes: bars::real_minutes(connection, recent_since - WARM_UP, DateTime::<Utc>::MAX_UTC)?,
             day: bars::since(connection, recent_since - MAX_DAY_LENGTH)?,
             users: users::all(connection)?,
         })

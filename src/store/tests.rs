@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -1099,4 +1099,44 @@ async fn minutes_before_simulated_prices_are_skipped() {
     drop(store);
     let (_, recovered) = open(dir.path());
     assert_eq!(recovered.minutes, [bar(2, 1.3), bar(3, 1.4)]);
+}
+
+#[tokio::test]
+async fn a_day_is_read_as_a_server_began() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open_with(dir.path(), Options { bar_retention: 30 * DAY, ..options() }).unwrap();
+    let minutes = (start() - Duration::from_hours(1), start());
+    let early = Bar { opened_at: minutes.0 - TimeDelta::days(5), ..bar(0, 1.0) };
+    let older = Bar { opened_at: early.opened_at - TimeDelta::minutes(1), ..early.clone() };
+    store.save_bars(vec![older.clone(), early.clone(), bar(0, 1.1), bar(1, 1.2), bar(2, 1.3)]);
+    let at = |id: &str, at: DateTime<Utc>, source: &str| {
+        let source = SourceName::new(source);
+        Arc::new(Signal { accepted_at: at, updated_at: at, source, ..signal(id, SignalState::Pending) })
+    };
+    let setups = SourceName::SETUPS;
+    let day = start()..start() + TimeDelta::days(1);
+    let ended = at("ended", day.start, setups).as_ref().clone();
+    let ended = Arc::new(ended.ended(SignalState::Confirmed, day.start + TimeDelta::minutes(1)));
+    let signals = vec![
+        at("before", day.start - TimeDelta::hours(1), setups),
+        at("ended", day.start, setups),
+        at("pushed", day.start, "push"),
+        ended,
+        at("last", day.end, setups),
+        at("after", day.end + TimeDelta::hours(1), setups),
+    ];
+    store.append(signals, Vec::new(), Vec::new()).await.unwrap();
+    store.close().await.unwrap();
+    let first = bar(2, 1.3).opened_at + TimeDelta::seconds(59);
+    let query =
+        |recent_since| StoredDayQuery { source: SourceName::new(setups), day: day.clone(), first, recent_since };
+    for read in
+        [store.reader().stored_day(query(minutes.0)).await.unwrap(), stored_day(dir.path(), &query(minutes.0)).unwrap()]
+    {
+        assert_eq!(ids(&read.signals), ["ended", "last"]);
+        assert_eq!(read.signals[0].state, SignalState::Confirmed);
+        assert_eq!(read.minutes, [early.clone(), bar(0, 1.1), bar(1, 1.2)]);
+    }
+    let longest = stored_day(dir.path(), &query(start() - TimeDelta::days(60))).unwrap();
+    assert_eq!(longest.minutes.len(), 4);
 }

@@ -64,6 +64,7 @@ mod pushing;
 mod quiet_logs;
 mod rates;
 mod reads;
+mod recomputing;
 mod recordings;
 mod records;
 mod reloading;

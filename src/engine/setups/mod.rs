@@ -42,6 +42,15 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_41c2_7d0e_4b7e_9a55_3c1f_0a91_6e2
 /// The version of the rules; the `model` of the signals.
 const MODEL: &str = "ict-1";
 
+/// Returns how long prices that were missed can show in the signals of their instrument, apart from the market's structure: the
+/// cool-down after a signal, the wait of an armed setup, and five periods of the average spread, after which less than 1 % of it
+/// is left.
+pub fn memory(rules: &SetupRules, ttl: Duration) -> Duration {
+    let wait = rules.interval.length() * MAX_ARMED_BARS as u32;
+    let spread = Duration::from_mins(5 * SPREAD_PERIOD as u64);
+    rules.cool_down.max(ttl) + wait + spread
+}
+
 /// The state of one instrument.
 #[derive(Debug)]
 struct SetupMarket {

@@ -158,7 +158,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 23] = [
             ("domain", "*"),
             (
                 "engine",
-                "Engine detect::Atr detect::BlockEvent detect::Break detect::Detectors detect::Ema detect::Finding detect::Gap \
+                "Engine setup_memory detect::Atr detect::BlockEvent detect::Break detect::Detectors detect::Ema detect::Finding detect::Gap \
                  detect::GapEvent detect::Macd detect::MarketLevels detect::Pivot detect::Range detect::Recorded \
                  detect::Recorder detect::Rsi detect::Shift detect::Sweep detect::Zones",
             ),
@@ -193,7 +193,7 @@ const MAY_USE: [(&str, &[(&str, &str)]); 23] = [
             ),
             (
                 "backtest",
-                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant detector_events grid lookahead_check run spread_sensitivity sweep",
+                "BacktestError BacktestReport CalibrationOptions CalibrationReport EventsOptions EventsReport GridError LookaheadOptions LookaheadReport RunOptions SweepError SweptSetting Variant RecomputeOptions detector_events grid lookahead_check recompute run spread_sensitivity sweep",
             ),
             (
                 "config",
@@ -207,10 +207,11 @@ const MAY_USE: [(&str, &[(&str, &str)]); 23] = [
             ("sources", "PROVIDERS net providers"),
             (
                 "store",
-                "Examined ExportFormat Hash Repair RepairMode Repaired SchemaState StoreError TreeHead VerifiedRecords backup \
-             check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
-             repair schema_state stored_outcomes verify_against",
+                "Examined ExportFormat Hash Repair RepairMode Repaired SchemaState StoreError StoredDayQuery TreeHead VerifiedRecords \
+             backup check_writable examine export export_outcomes foreign_filesystem foreign_warning hex \
+             repair schema_state stored_day stored_outcomes verify_against",
             ),
+            ("ticks", "days read"),
         ],
     ),
 ];
