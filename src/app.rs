@@ -16,6 +16,7 @@ mod notices;
 mod recompute;
 mod reload;
 mod sources;
+mod stack;
 mod ticks;
 
 pub use dashboards::{message_type, published_types};
@@ -26,43 +27,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::body::{Body, Bytes};
-use axum::http::{Request, Response};
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tower::util::BoxCloneSyncService;
-use tower::{Layer, ServiceBuilder, ServiceExt};
 use tracing::{info, warn};
 
 use self::cluster::WriterSide;
-use self::dashboards::{Dashboards, Routes};
-use self::delayed::ViewBuilder;
+use self::dashboards::Dashboards;
 use self::first_run::FirstRun;
 use self::reload::Reloader;
 use crate::cluster::{ClusterHandle, Joined};
 use crate::config::{Live, Settings};
 use crate::dashboards::Start;
-use crate::domain::{Delay, Event, Position, UserNote, WallClock};
-use crate::http::{self, AppState, ReadLimit, StatsCache, Webhook};
+use crate::domain::{Delay, Event, Position, WallClock};
+use crate::http::{AppState, ReadLimit, StatsCache, Webhook};
 use crate::hub::{self, Envelope, Hub};
 use crate::ingest::Push;
 use crate::ingest::metatrader::MetaTrader;
 use crate::ingest::tradingview::TradingView;
-use crate::listener::{self, BoxError, CompactHead, Listener, Reason, Stop};
+use crate::listener::{self, Listener, Reason, Stop};
 use crate::notify::Notices;
 use crate::pipeline::clock;
 use crate::pipeline::{Feeds, Handle};
 use crate::store::{Options, Recovered, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Disk, Metrics, Phase, Readiness, Recomputations, SourceStates};
-use crate::transport::delayed::Dispatch;
 use crate::transport::events::PublishedTypes;
 use crate::transport::lane::Fanout;
-use crate::transport::socketio::{self, AdmissionLayer, Disconnector};
-use crate::transport::{ChannelCap, Gateway, TokenLayer};
+use crate::transport::{ChannelCap, Gateway, socketio};
 
 /// The time between `/ready` failing and the listener closing, in which the load balancer has to notice.
 const READINESS_NOTICE: Duration = Duration::from_secs(1);
@@ -243,63 +237,6 @@ impl App {
         Ok(app)
     }
 
-    /// Builds the stack of services and begins to accept clients.
-    fn open(
-        &self,
-        tcp: TcpListener,
-        (state, (routes, streams)): (AppState, Routes),
-        users: Vec<UserNote>,
-        settings: &Settings,
-    ) -> anyhow::Result<()> {
-        let address = tcp.local_addr()?;
-        let (metrics, polling) = (self.gateway.metrics.clone(), self.reloader.polling.clone());
-        let disconnector = Disconnector::new(self.tasks.clone(), metrics, polling);
-        let (engine, rooms, websockets) = socketio::build(&settings.socketio, &self.gateway, &disconnector);
-        self.gateway.hub.add_sink(Arc::new(rooms.clone()));
-        self.gateway.delays.set_builder(ViewBuilder { settings: settings.clone(), state: state.clone(), users, rooms });
-        delayed::begin(settings, &self.gateway);
-        let sessions = disconnector.clone().watch_sessions(self.tasks.stopping());
-        self.tasks.spawn("polling sessions", async move {
-            sessions.await;
-            Ok::<_, Infallible>(())
-        });
-        let router = Dispatch::new(http::router(state, routes, streams));
-        let engine = engine.layer(router);
-        let polls = ServiceExt::<Request<Body>>::map_response(engine.clone(), into_response);
-        disconnector.set_engine(BoxCloneSyncService::new(polls));
-        let streams = engine.clone();
-        // The engine has spawned its task when the call returns.
-        websockets.set_engine(move |stream, head| drop(hyper::service::Service::call(&streams, (stream, head))));
-        let service = ServiceBuilder::new()
-            .layer(http::base_path::layer(settings.server.base_path.clone()))
-            .layer(http::host::layer(settings.server.allowed_hosts.clone(), self.gateway.metrics.clone()))
-            .layer(http::cors::layer(
-                settings.server.allowed_origins.clone(),
-                &dashboards::token_headers(),
-                dashboards::credentialed_paths(),
-            ))
-            .layer(http::protocol::layer(self.gateway.metrics.clone()))
-            .layer(TokenLayer::new(self.gateway.clone(), &dashboards::token_headers()))
-            .layer(AdmissionLayer::new(self.gateway.clone(), disconnector, websockets, dashboards::rewrite))
-            .layer(CompactHead)
-            .service(engine);
-        let (listener, listener_stop, stopping) =
-            (self.listener.clone(), self.listener_stop.clone(), self.tasks.stopping());
-        self.tasks.spawn("listener", async move {
-            listener.serve(tcp, service, listener_stop).await;
-            // The listener ends before the other tasks; a task must not end earlier than `stopping`.
-            stopping.cancelled().await;
-            Ok::<_, Infallible>(())
-        });
-        self.readiness.set(Phase::Serving);
-        let base_path = settings.server.base_path.as_str();
-        if !base_path.is_empty() {
-            info!(base_path, "answering below this path, and without it behind a proxy that removes it");
-        }
-        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
-        Ok(())
-    }
-
     /// Drains the server: first the load balancer notices, then native clients are closed, then Socket.IO clients, and at last
     /// the tasks and the store end.
     async fn stop(self, drain_timeout: Duration) {
@@ -391,14 +328,6 @@ fn spawn_background(
 async fn run_forever(work: impl Future<Output = ()>) -> Result<(), Infallible> {
     work.await;
     Ok(())
-}
-
-fn into_response<B>(response: Response<B>) -> Response<Body>
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    response.map(Body::new)
 }
 
 /// Opens the log: that of this process, or the copy of the replicated log with this epoch.

@@ -19,7 +19,7 @@ pub(super) fn begin(settings: &Settings, gateway: &Gateway, disk: &Arc<Disk>, wa
     let (dir, retention) = (settings.data.dir.clone(), settings.data.tick_retention);
     if retention.is_zero() {
         if let Err(error) = remove_all(&dir) {
-            warn!(%error, "data.tick_retention is 0s, but the ticks of before cannot be removed: remove the folder 'ticks' of the data directory");
+            warn!(%error, "data.tick_retention is 0s, but the ticks that were kept cannot be removed: remove the folder 'ticks' of the data directory");
         }
         return None;
     }

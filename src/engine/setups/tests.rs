@@ -165,19 +165,24 @@ fn past_bars_replace_the_warm_up() {
     assert!(warm.unwrap() <= cold.unwrap());
 }
 
-/// Returns the state of a long from 1.1000 with its stop at 1.0990 after a series of mids at half-minute steps.
-fn fate(zone_far: Option<f64>, mids: &[f64]) -> Option<(usize, SignalState)> {
-    let (_, now) = tick("2026-01-14T15:00:00Z", 0, 1.1, Feed::Live);
-    let instruments = instruments();
-    let instrument = instruments.get(&Symbol::new("EURUSD")).unwrap();
+/// Returns a long from 1.1 that is published now.
+fn long(stop: f64, now: Now) -> Signal {
     let draft = SignalDraft {
         direction: Some(Direction::Long),
         entry_price: Some(1.1),
-        stop_loss: Some(1.099),
+        stop_loss: Some(stop),
         ..SignalDraft::default()
     };
-    let id = SignalId::new("a").unwrap();
-    let signal = Signal::create(id, &draft, instrument, SourceName::new("ict"), now, TTL).unwrap();
+    let (id, instruments) = (SignalId::new("a").unwrap(), instruments());
+    let instrument = instruments.get(&Symbol::new("EURUSD")).unwrap();
+    Signal::create(id, &draft, instrument, SourceName::new("ict"), now, TTL).unwrap()
+}
+
+/// Returns the state of a long from 1.1000 with its stop at 1.0990 after a series of mids at half-minute steps.
+fn fate(zone_far: Option<f64>, mids: &[f64]) -> Option<(usize, SignalState)> {
+    let (_, now) = tick("2026-01-14T15:00:00Z", 0, 1.1, Feed::Live);
+    let (signal, instruments) = (long(1.099, now), instruments());
+    let instrument = instruments.get(&signal.symbol).unwrap();
     let (mut watch, mut bars) = (watch::Watch::default(), crate::engine::bars::BarBuilder::default());
     watch.add(&signal, zone_far, now.mono + TTL, now);
     for (n, mid) in mids.iter().enumerate() {
@@ -242,17 +247,8 @@ fn silence_and_closed_markets_end_signals() {
 #[test]
 fn a_shift_the_other_way_ends_it() {
     let (_, now) = tick("2026-01-14T15:00:00Z", 0, 1.1, Feed::Live);
-    let instruments = instruments();
-    let symbol = Symbol::new("EURUSD");
-    let draft = SignalDraft {
-        direction: Some(Direction::Long),
-        entry_price: Some(1.1),
-        stop_loss: Some(1.09),
-        ..SignalDraft::default()
-    };
-    let id = SignalId::new("a").unwrap();
-    let signal =
-        Signal::create(id, &draft, instruments.get(&symbol).unwrap(), SourceName::new("ict"), now, TTL).unwrap();
+    let signal = long(1.09, now);
+    let symbol = signal.symbol.clone();
     let mut watch = watch::Watch::default();
     watch.add(&signal, None, now.mono + TTL, now);
     let late = now.plus(TTL);
@@ -313,17 +309,9 @@ fn the_last_whole_minute_decides_at_the_deadline() {
 
 #[test]
 fn a_price_after_the_deadline_is_too_late() {
-    let instruments = instruments();
-    let instrument = instruments.get(&Symbol::new("EURUSD")).unwrap();
-    let draft = SignalDraft {
-        direction: Some(Direction::Long),
-        entry_price: Some(1.1),
-        stop_loss: Some(1.099),
-        ..SignalDraft::default()
-    };
     let (crash, now) = tick("2026-01-14T15:00:00Z", 0, 1.0, Feed::Live);
-    let id = SignalId::new("a").unwrap();
-    let signal = Signal::create(id, &draft, instrument, SourceName::new("ict"), now, TTL).unwrap();
+    let (signal, instruments) = (long(1.099, now), instruments());
+    let instrument = instruments.get(&signal.symbol).unwrap();
     let mut watch = watch::Watch::default();
     watch.add(&signal, None, now.mono + TTL, now);
     assert_eq!(watch.on_price(instrument, crash.quote, now.plus(TTL)), []);
