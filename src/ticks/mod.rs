@@ -13,10 +13,9 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use tracing::warn;
 
-use crate::domain::KeptEntry;
 pub use folder::remove_all;
 pub use keeper::{Keeper, KeeperOptions, KeeperTask};
 pub use reader::read;
@@ -40,13 +39,5 @@ pub fn days(dir: &Path) -> Vec<NaiveDate> {
             warn!(folder = %folder::root(dir).display(), %error, "the days of the kept ticks cannot be listed");
             Vec::new()
         }
-    }
-}
-
-/// Returns when an entry arrived.
-fn arrived_at(entry: &KeptEntry) -> DateTime<Utc> {
-    match entry {
-        KeptEntry::Began(at) | KeptEntry::Lost(at, _) => *at,
-        KeptEntry::Tick(used) => used.received_at,
     }
 }

@@ -10,7 +10,7 @@ use flate2::bufread::GzDecoder;
 use tracing::info;
 
 use super::line::decode;
-use super::{MAX_BLOCK_ENTRIES, MAX_LINE_BYTES, arrived_at, folder};
+use super::{MAX_BLOCK_ENTRIES, MAX_LINE_BYTES, folder};
 use crate::domain::KeptEntry;
 
 /// Maximum size of a block that is read, in bytes of lines.
@@ -39,7 +39,7 @@ pub fn read(
         lines: BlockLines::default(),
     };
     let in_time = move |entry: &io::Result<KeptEntry>| match entry {
-        Ok(entry) => (from..until).contains(&arrived_at(entry)),
+        Ok(entry) => (from..until).contains(&entry.at()),
         Err(_) => true,
     };
     failed.map(Err).into_iter().chain(entries.filter(in_time))

@@ -16,7 +16,7 @@ use super::keeper::MAX_QUEUED;
 use super::line::{decode, encode};
 use super::writer::BlockWriter;
 use super::*;
-use crate::domain::{Feed, Quote, SourceName, Symbol, Tick, UsedTick, parse_time};
+use crate::domain::{Feed, KeptEntry, Quote, SourceName, Symbol, Tick, UsedTick, parse_time};
 use crate::telemetry::Metrics;
 
 const DAY: Duration = Duration::from_hours(24);

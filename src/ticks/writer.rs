@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::folder::Folder;
 use super::line::encode;
-use super::{KeeperOptions, MAX_BLOCK_ENTRIES, MAX_LINE_BYTES, arrived_at};
+use super::{KeeperOptions, MAX_BLOCK_ENTRIES, MAX_LINE_BYTES};
 use crate::domain::KeptEntry;
 use crate::telemetry::LogLimit;
 
@@ -84,7 +84,7 @@ impl BlockWriter {
                 self.report(&written);
             }
         }
-        let days = entries.chunk_by(|one, next| arrived_at(one).date_naive() == arrived_at(next).date_naive());
+        let days = entries.chunk_by(|one, next| one.at().date_naive() == next.at().date_naive());
         for block in days.flat_map(|day| day.chunks(MAX_BLOCK_ENTRIES)) {
             let written = self.append_ticks(block);
             self.report(&written);
@@ -95,7 +95,7 @@ impl BlockWriter {
             }
             self.options.metrics.ticks_lost_total.with_label_values(&["disk"]).inc_by(ticks);
             for entry in block {
-                self.unwritten.entry(arrived_at(entry).date_naive()).or_default().add(entry);
+                self.unwritten.entry(entry.at().date_naive()).or_default().add(entry);
             }
         }
         self.options.metrics.ticks_bytes.set(self.folder.bytes() as i64);
@@ -116,7 +116,7 @@ impl BlockWriter {
 
     /// Writes a block of ticks, unless their day is full.
     fn append_ticks(&mut self, block: &[KeptEntry]) -> Result<(), Unkept> {
-        if block.first().is_some_and(|first| self.folder.is_full(arrived_at(first).date_naive())) {
+        if block.first().is_some_and(|first| self.folder.is_full(first.at().date_naive())) {
             let most = self.options.max_bytes >> 21;
             return Err(Unkept::NoSpace(format!("the ticks of a day may take {most} MiB")));
         }
@@ -125,7 +125,7 @@ impl BlockWriter {
 
     /// Writes a block of entries of one day.
     fn append(&mut self, block: &[KeptEntry]) -> Result<(), Unkept> {
-        let Some(first) = block.first().map(arrived_at) else { return Ok(()) };
+        let Some(first) = block.first().map(KeptEntry::at) else { return Ok(()) };
         if let Some(complaint) = (self.options.low_space)() {
             return Err(Unkept::NoSpace(complaint));
         }
