@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -15,6 +15,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import * as yaml from "js-yaml";
 import { io } from "socket.io-client";
 import { PATIENCE } from "./support/inbox.ts";
 import { Python } from "./support/python.ts";
@@ -59,6 +60,15 @@ describe("deploy/", () => {
       const mounts = [...read(file).matchAll(/(\.\/[^:"\s]+):\//g)].map((found) => found[1] ?? "");
       assert.ok(mounts.length > 0, file);
       for (const mount of mounts) assert.ok(existsSync(resolve(ROOT, dirname(file), mount)), `${file}: ${mount}`);
+    }
+  });
+
+  test("every YAML file is whole", () => {
+    const files = execFileSync("git", ["ls-files", "*.yml", "*.yaml"], { cwd: ROOT, encoding: "utf8" }).trim().split("\n");
+    assert.ok(files.includes("deploy/alerts.yml"), files.join(" "));
+    for (const file of files) {
+      const documents = yaml.loadAll(read(file), undefined, { filename: file });
+      assert.ok(documents.length > 0 && documents.every((document) => typeof document === "object" && document !== null), file);
     }
   });
 
