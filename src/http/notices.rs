@@ -82,11 +82,7 @@ async fn send(
     message: &'static str,
 ) -> Result<Json<LineAnswer>, ApiError> {
     dry_run.set_in(&mut body);
-    let signal = body.get("signal").filter(|signal| !signal.is_null());
-    let (signal, dry_run) = match signal {
-        Some(_) => state.push.described_signal(&body).map(|(signal, dry_run)| (Some(signal), dry_run))?,
-        None => (None, dry_run.0),
-    };
+    let (signal, dry_run) = state.push.described_signal(&body)?;
     if !dry_run {
         state.notices.send_line(signal.as_ref()).await?;
     }

@@ -10,8 +10,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::day_folder;
 
-/// What the nightly job writes beside the ticks of a day. It goes with them.
-const RESULT_FILE: &str = "recomputed.json";
+/// What the nightly job writes beside the ticks of a day, and what it leaves when it is killed meanwhile. They go with them.
+const RESULT_FILES: [&str; 2] = ["recomputed.json", "recomputed.json.partial"];
 /// How the name of a file ends, after its time and number.
 const SUFFIX: &str = ".jsonl.gz";
 /// Files that begin in the same millisecond.
@@ -159,7 +159,8 @@ impl Folder {
     /// Returns the files of a day, the result of the job among them.
     fn own_files(&self, day: NaiveDate) -> io::Result<Vec<PathBuf>> {
         let mut files = files(&self.dir, day)?;
-        files.extend(Some(day_folder(&self.dir, day).join(RESULT_FILE)).filter(|file| file.is_file()));
+        let folder = day_folder(&self.dir, day);
+        files.extend(RESULT_FILES.map(|name| folder.join(name)).into_iter().filter(|file| file.is_file()));
         Ok(files)
     }
 }

@@ -282,6 +282,7 @@ fn old_days_are_removed_and_nothing_foreign() {
     }
     let old = rig.root().join("2026-01-08");
     fs::write(old.join("recomputed.json"), "{}").unwrap();
+    fs::write(old.join("recomputed.json.partial"), "{").unwrap();
     let foreign = [
         rig.root().join("2026-01-07/notes.txt"),
         rig.root().join("2026-1-07/120000000-00.jsonl.gz"),

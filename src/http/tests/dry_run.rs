@@ -66,3 +66,16 @@ async fn every_writing_route_reads_dry_run_from_its_query() {
     }
     assert_eq!(states(&server).await, before);
 }
+
+#[tokio::test]
+async fn a_test_message_reads_dry_run_from_its_body() {
+    let server = Server::new();
+    let test = async |body: Value| server.write(Method::POST, "/api/test-line", body).await;
+    let (status, answer) = test(json!({ "dry_run": true })).await;
+    assert_eq!((status, &answer["message"]), (StatusCode::OK, &json!("Nothing was sent")), "{answer}");
+    let (status, answer) = test(json!({ "dry_run": "maybe" })).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    assert!(answer["details"]["fields"]["dry_run"].is_string(), "{answer}");
+    let (status, answer) = test(json!({ "dry_run": false })).await;
+    assert_eq!((status, &answer["code"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("not_configured")), "it is sent");
+}

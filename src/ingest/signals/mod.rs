@@ -14,7 +14,7 @@ use crate::domain::{
     Accepted, DraftCheck, Fault, Feed, Input, Now, Signal, SignalDraft, SignalId, SignalStatus, SourceName, iso,
 };
 
-use parse::{PushedEnd, PushedSignal, parse_signal};
+use parse::{PushedEnd, PushedSignal, parse_signal, read_dry_run};
 
 impl Push {
     /// Receives a signal: a new one, a change of a pending one, or an end. `Ok` means that it is durable and published,
@@ -57,11 +57,15 @@ impl Push {
         self.noted("signal", self.accept_end(id, value).await)
     }
 
-    /// Reads a signal as a push does, without storing it. Returns it, and whether `dry_run` is set.
+    /// Reads the `signal` of a body as a push does, without storing it. Returns it, if the body has one, and whether `dry_run` is
+    /// set.
     ///
     /// # Errors
     /// [`PushError`] with every fault.
-    pub fn described_signal(&self, value: &Value) -> Result<(Signal, bool), PushError> {
+    pub fn described_signal(&self, value: &Value) -> Result<(Option<Signal>, bool), PushError> {
+        if value.get("signal").is_none_or(Value::is_null) {
+            return Ok((None, read_dry_run(value)?));
+        }
         let mut value = value.clone();
         // The id plays no role, and a test has none.
         if let Some(signal) = value.get_mut("signal").and_then(Value::as_object_mut) {
@@ -72,7 +76,7 @@ impl Push {
         let missing = || PushError::Invalid(vec![Fault::required_for_signal("symbol")]);
         let (now, source) = (Now { wall: (self.clock)(), mono: Duration::ZERO }, SourceName::new(SOURCE));
         let signal = Signal::create(id, &draft, instrument.ok_or_else(missing)?, source, now, Duration::ZERO);
-        signal.map(|signal| (signal, dry_run)).map_err(|faults| PushError::named(faults, &sent_names))
+        signal.map(|signal| (Some(signal), dry_run)).map_err(|faults| PushError::named(faults, &sent_names))
     }
 
     async fn accept_signal(&self, value: &Value, source: &SourceName) -> Result<Answered<SignalAnswer>, PushError> {

@@ -120,6 +120,18 @@ pub(in crate::ingest) fn parse_end_of(value: &Value) -> Result<PushedEnd, PushEr
     Ok(PushedEnd { draft: SignalDraft { status, invalidation, ..SignalDraft::default() }, dry_run, ignored })
 }
 
+/// Reads `dry_run` of a body that has no signal.
+///
+/// # Errors
+/// [`PushError`] when its value is not a flag.
+pub(super) fn read_dry_run(value: &Value) -> Result<bool, PushError> {
+    let Some(object) = value.as_object() else { return Ok(false) };
+    let mut fields = Fields::new(object, String::new());
+    let dry_run = fields.read(&DRY_RUN, values::flag).unwrap_or(false);
+    fields.finish()?;
+    Ok(dry_run)
+}
+
 /// A signal's own object, and the envelope around it.
 type Unwrapped<'a> = (&'a Map<String, Value>, Option<&'a Map<String, Value>>);
 
