@@ -17,7 +17,7 @@ use crate::config::{Settings, SourceSettings};
 use crate::domain::{Recomputation, SourceName, WallClock};
 use crate::store::{Reader, StoredDayQuery};
 use crate::telemetry::Recomputations;
-use crate::ticks;
+use crate::ticks::{self, RESULT_FILE, RESULT_PARTIAL};
 use crate::transport::Gateway;
 
 /// The previous day is recomputed from this time of the day on, UTC.
@@ -28,8 +28,6 @@ const AFTER_START: Duration = Duration::from_mins(10);
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// How long the work pauses after some thousand ticks, for the rest of the server.
 const PAUSE: Duration = Duration::from_millis(5);
-/// The result, in the folder of the day.
-const RESULT_FILE: &str = "recomputed.json";
 /// Maximum size of a result that is read, in bytes. One with all listed differences has less than 1 MB.
 const MAX_RESULT_BYTES: u64 = 4 << 20;
 
@@ -164,7 +162,7 @@ fn log_result(result: &Recomputation) {
 
 /// Replaces the result of a day in its folder.
 fn write_result(folder: &Path, result: &Recomputation) -> io::Result<()> {
-    let (file, partial) = (folder.join(RESULT_FILE), folder.join(format!("{RESULT_FILE}.partial")));
+    let (file, partial) = (folder.join(RESULT_FILE), folder.join(RESULT_PARTIAL));
     fs::remove_file(&partial)
         .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
     let written = || {

@@ -251,7 +251,7 @@ fn start_watermark(
     kept.map_err(|error| StoreError::io(&path, &error))
 }
 
-/// Makes the data directory, if there is none, for its owner only: it has the messages of users and keys.
+/// Makes a missing data directory, for its owner only: it has the messages of users and keys.
 fn make_directory(dir: &Path) -> Result<(), StoreError> {
     let io = |error| StoreError::io(dir, &error);
     if dir.is_dir() {

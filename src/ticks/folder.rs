@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::day_folder;
+use super::{RESULT_FILE, RESULT_PARTIAL, day_folder};
 
-/// What the nightly job writes beside the ticks of a day, and what it leaves when it is killed meanwhile. They go with them.
-const RESULT_FILES: [&str; 2] = ["recomputed.json", "recomputed.json.partial"];
 /// How the name of a file ends, after its time and number.
 const SUFFIX: &str = ".jsonl.gz";
 /// Files that begin in the same millisecond.
@@ -160,7 +158,9 @@ impl Folder {
     fn own_files(&self, day: NaiveDate) -> io::Result<Vec<PathBuf>> {
         let mut files = files(&self.dir, day)?;
         let folder = day_folder(&self.dir, day);
-        files.extend(RESULT_FILES.map(|name| folder.join(name)).into_iter().filter(|file| file.is_file()));
+        files.extend(
+            [RESULT_FILE, RESULT_PARTIAL].map(|name| folder.join(name)).into_iter().filter(|file| file.is_file()),
+        );
         Ok(files)
     }
 }

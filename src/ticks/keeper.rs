@@ -32,7 +32,7 @@ pub struct KeeperOptions {
     pub retention: Duration,
     /// Maximum size of all files in bytes; beyond it the oldest days are removed. A single day may take half of it.
     pub max_bytes: u64,
-    /// Returns why there is no space for ticks, if there is none.
+    /// Returns why there is no space for ticks; `None` while there is space.
     pub low_space: Box<dyn Fn() -> Option<String> + Send>,
     /// The wall clock.
     pub clock: WallClock,

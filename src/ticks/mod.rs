@@ -20,6 +20,10 @@ pub use folder::remove_all;
 pub use keeper::{Keeper, KeeperOptions, KeeperTask};
 pub use reader::read;
 
+/// The file that the nightly job writes beside the ticks of a day. It is removed with them.
+pub const RESULT_FILE: &str = "recomputed.json";
+/// The same while it is written. A job that was killed leaves it.
+pub const RESULT_PARTIAL: &str = "recomputed.json.partial";
 /// Maximum number of entries in a block.
 const MAX_BLOCK_ENTRIES: usize = 4_096;
 /// Maximum length of an entry as a line, in bytes.
